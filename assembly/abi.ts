@@ -1,0 +1,108 @@
+// What the engine and the host agree on: limits, codes and the layouts of the staging areas.
+// Both import this file, so that nothing is typed twice. Struct offsets, which only the
+// compiler knows, are exported by index.ts.
+
+// Limits
+
+/** Most NUMA nodes a `per-node` table source can have: a node fits the tag bits of a table pointer. */
+export const MAX_NODES: u32 = 4;
+/** Linux: header + linear part + the most fragments a packet may have (systems.md: 2 + 17). */
+export const MAX_THRESHOLD: u32 = 19;
+/** What control blocks and areas are aligned to. */
+export const CACHE_LINE: u32 = 64;
+
+// State of a queue half
+
+export const QUEUE_STOPPED: u32 = 0;
+export const QUEUE_LIVE: u32 = 1;
+export const QUEUE_BROKEN: u32 = 2;
+
+// What a queue half has negotiated, as bits of its `flags`
+
+export const QUEUE_F_INDIRECT: u32 = 1;
+export const QUEUE_F_EVENT_IDX: u32 = 2;
+export const QUEUE_F_IN_ORDER: u32 = 4;
+/** The table arms of a comparison measure a table at every n, one sg included. */
+export const QUEUE_F_TABLE_ALWAYS: u32 = 8;
+/** A buffer with a table keeps its first element direct (S-V-05 from the driver's side; split only). */
+export const QUEUE_F_DIRECT_HEAD: u32 = 16;
+
+// Where an indirect table comes from (systems.md section 2)
+
+export const TABLES_DIRECT: u32 = 0;
+export const TABLES_HEAP: u32 = 1;
+export const TABLES_FREELIST: u32 = 2;
+export const TABLES_GROW: u32 = 3;
+export const TABLES_SLOT: u32 = 4;
+export const TABLES_PER_NODE: u32 = 5;
+
+// Why a queue broke: what the driver did to our device half ...
+
+export const OK: u32 = 0;
+export const E_AVAIL_IDX: u32 = 1;
+export const E_HEAD_RANGE: u32 = 2;
+export const E_HEAD_IN_FLIGHT: u32 = 3;
+export const E_NEXT_RANGE: u32 = 4;
+export const E_CHAIN_TOO_LONG: u32 = 5;
+export const E_CHAIN_BYTES: u32 = 6;
+export const E_TABLE_LENGTH: u32 = 7;
+export const E_TABLE_ADDRESS: u32 = 8;
+export const E_BUFFER_ADDRESS: u32 = 9;
+export const E_READABLE_AFTER_WRITABLE: u32 = 10;
+export const E_INDIRECT_WITH_NEXT: u32 = 11;
+export const E_NESTED_INDIRECT: u32 = 12;
+export const E_INDIRECT_NOT_NEGOTIATED: u32 = 13;
+export const E_INDIRECT_IN_LIST: u32 = 14;
+export const E_RING_OVERRUN: u32 = 15;
+// ... and what the device did to our driver half
+export const E_USED_IDX: u32 = 32;
+export const E_USED_ID_RANGE: u32 = 33;
+export const E_USED_ID_NOT_OUTSTANDING: u32 = 34;
+
+// Why a call was refused: the caller's mistake, which leaves the queue as it was
+
+export const R_EMPTY_BUFFER: u32 = 64;
+export const R_TOO_MANY_SGS: u32 = 65;
+export const R_BUFFER_BYTES: u32 = 66;
+export const R_NOT_IN_FLIGHT: u32 = 67;
+export const R_NOT_IN_ORDER: u32 = 68;
+export const R_LEN_OVER_CAPACITY: u32 = 69;
+export const R_QUEUE_LIVE: u32 = 70;
+export const R_QUEUE_NOT_LIVE: u32 = 71;
+export const R_QUEUE_SIZE: u32 = 72;
+export const R_RING_ALIGNMENT: u32 = 73;
+export const R_RING_ADDRESS: u32 = 74;
+export const R_RING_OVERLAP: u32 = 75;
+export const R_STAGING_SIZE: u32 = 76;
+export const R_SPACE_OVERLAP: u32 = 77;
+export const R_TABLE_SOURCE: u32 = 78;
+
+// Staging areas: records of u32 words, all 8-byte aligned, written and read in bursts.
+
+/** add: token, readable count | writable count << 16, then {ptr, len} for each sg. */
+export const ADD_HEADER: u32 = 8;
+/** pop: handle, readable | writable << 16, readable bytes, writable bytes, then {ptr, len} each. */
+export const POP_HEADER: u32 = 16;
+/** One {ptr, len} element. */
+export const SEGMENT: u32 = 8;
+/** mark used: {handle, bytes written}. */
+export const USED_RECORD: u32 = 8;
+/** reclaim and detach: {token, bytes written by the device}. */
+export const RECLAIM_RECORD: u32 = 8;
+
+// What the in-engine loop does to the payload on the device's side
+
+export const TOUCH_NONE: u32 = 0;
+export const TOUCH_HEADER: u32 = 1;
+export const TOUCH_COPY: u32 = 2;
+/** Untimed: feeds every readable byte, with the length of each packet, to FNV-1a. */
+export const TOUCH_DIGEST: u32 = 3;
+
+// What the general allocator's check found wrong
+
+export const TLSF_SOUND: u32 = 0;
+export const TLSF_BAD_SIZE: u32 = 1;
+export const TLSF_BAD_PREVIOUS: u32 = 2;
+export const TLSF_UNMERGED: u32 = 3;
+export const TLSF_BAD_LIST: u32 = 4;
+export const TLSF_BAD_MAP: u32 = 5;

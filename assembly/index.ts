@@ -1,0 +1,63 @@
+// What the host sees: exports only. Codes and limits are in abi.ts, which both sides import.
+
+export { spaceInit } from "./dma/space";
+export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/arena";
+export { copyBytes } from "./mem/copy";
+export { fnv1a } from "./mem/digest";
+export { stackBytes } from "./mem/stack";
+export {
+  tlsfCheck,
+  tlsfControlBytes,
+  tlsfFreeBytes,
+  tlsfGive,
+  tlsfInit,
+  tlsfLiveBlocks,
+  tlsfRegionBytes,
+  tlsfTake,
+} from "./mem/tlsf";
+export * from "./offsets";
+export { packedLoop, splitLoop } from "./ring/loop";
+export {
+  packedDeviceArm,
+  packedDeviceEnable,
+  packedDeviceMarkAllUsed,
+  packedDeviceMarkUsed,
+  packedDevicePop,
+  packedDevicePublishUsed,
+  packedDeviceResume,
+  packedDeviceShadowBytes,
+  packedDeviceSuppress,
+} from "./ring/packed-device";
+export {
+  packedDriverAdd,
+  packedDriverArm,
+  packedDriverDetach,
+  packedDriverEnable,
+  packedDriverNotificationData,
+  packedDriverPublish,
+  packedDriverReclaim,
+  packedDriverSuppress,
+} from "./ring/packed-driver";
+export { queueStop } from "./ring/queue";
+export {
+  splitDeviceArm,
+  splitDeviceEnable,
+  splitDeviceMarkAllUsed,
+  splitDeviceMarkUsed,
+  splitDevicePop,
+  splitDevicePublishUsed,
+  splitDeviceResume,
+  splitDeviceShadowBytes,
+  splitDeviceSuppress,
+} from "./ring/split-device";
+export {
+  splitDriverAdd,
+  splitDriverArm,
+  splitDriverDetach,
+  splitDriverEnable,
+  splitDriverNotificationData,
+  splitDriverPublish,
+  splitDriverReclaim,
+  splitDriverSuppress,
+} from "./ring/split-driver";
+export { tablesListed } from "./ring/tables";

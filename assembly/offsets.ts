@@ -1,0 +1,108 @@
+// Where the fields lie that the host reads or writes: only the compiler knows. To show the host
+// another field, add a line.
+
+import { Device } from "./device";
+import { AddressSpace } from "./dma/space";
+import { Arena } from "./mem/arena";
+import { DeviceQueue } from "./ring/device";
+import { DriverQueue } from "./ring/driver";
+import { Loop } from "./ring/loop";
+import { PackedDevice } from "./ring/packed-device";
+import { PackedDriver } from "./ring/packed-driver";
+import { Queue } from "./ring/queue";
+import { SplitDevice } from "./ring/split-device";
+import { SplitDriver } from "./ring/split-driver";
+
+// Bytes of the control blocks
+export const ARENA_BYTES: u32 = offsetof<Arena>();
+export const DEVICE_BYTES: u32 = offsetof<Device>();
+export const SPACE_BYTES: u32 = offsetof<AddressSpace>();
+export const SPLIT_DRIVER_BYTES: u32 = offsetof<SplitDriver>();
+export const PACKED_DRIVER_BYTES: u32 = offsetof<PackedDriver>();
+export const SPLIT_DEVICE_BYTES: u32 = offsetof<SplitDevice>();
+export const PACKED_DEVICE_BYTES: u32 = offsetof<PackedDevice>();
+export const LOOP_BYTES: u32 = offsetof<Loop>();
+
+// Queue
+export const QUEUE_STATE: u32 = offsetof<Queue>("state");
+export const QUEUE_FLAGS: u32 = offsetof<Queue>("flags");
+export const QUEUE_SIZE: u32 = offsetof<Queue>("size");
+export const QUEUE_CAPACITY: u32 = offsetof<Queue>("capacity");
+export const QUEUE_INDEX: u32 = offsetof<Queue>("index");
+export const QUEUE_NOTIFY_ID: u32 = offsetof<Queue>("notifyId");
+export const QUEUE_ERROR: u32 = offsetof<Queue>("error");
+export const QUEUE_ERROR_INDEX: u32 = offsetof<Queue>("errorIndex");
+export const QUEUE_ERRORS: u32 = offsetof<Queue>("errors");
+export const QUEUE_REFUSAL: u32 = offsetof<Queue>("refusal");
+export const QUEUE_REFUSAL_INDEX: u32 = offsetof<Queue>("refusalIndex");
+export const QUEUE_CURSOR: u32 = offsetof<Queue>("cursor");
+export const QUEUE_DEVICE: u32 = offsetof<Queue>("device");
+export const QUEUE_SPACE: u32 = offsetof<Queue>("space");
+export const QUEUE_DESC: u32 = offsetof<Queue>("desc");
+export const QUEUE_DRIVER_AREA: u32 = offsetof<Queue>("driverArea");
+export const QUEUE_DEVICE_AREA: u32 = offsetof<Queue>("deviceArea");
+export const QUEUE_RECORDS: u32 = offsetof<Queue>("records");
+
+// DriverQueue
+export const DRIVER_NUM_FREE: u32 = offsetof<DriverQueue>("numFree");
+export const DRIVER_OUTSTANDING: u32 = offsetof<DriverQueue>("outstanding");
+export const DRIVER_SOURCE: u32 = offsetof<DriverQueue>("source");
+export const DRIVER_TABLE_MIN: u32 = offsetof<DriverQueue>("tableMin");
+export const DRIVER_THRESHOLD: u32 = offsetof<DriverQueue>("threshold");
+export const DRIVER_TABLES: u32 = offsetof<DriverQueue>("tables");
+export const DRIVER_TABLES_RESERVED: u32 = offsetof<DriverQueue>("tablesReserved");
+export const DRIVER_HEAP: u32 = offsetof<DriverQueue>("heap");
+export const DRIVER_STACK_0: u32 = offsetof<DriverQueue>("stack0");
+export const DRIVER_NODES: u32 = offsetof<DriverQueue>("nodes");
+export const DRIVER_NODE: u32 = offsetof<DriverQueue>("node");
+export const DRIVER_CACHE_OFF: u32 = offsetof<DriverQueue>("cacheOff");
+export const DRIVER_LIVE_TABLES: u32 = offsetof<DriverQueue>("liveTables");
+export const DRIVER_HIGH_WATER: u32 = offsetof<DriverQueue>("highWater");
+export const DRIVER_ADDED: u32 = offsetof<DriverQueue>("added");
+export const DRIVER_RECLAIMED: u32 = offsetof<DriverQueue>("reclaimed");
+export const DRIVER_PUBLISHES: u32 = offsetof<DriverQueue>("publishes");
+export const DRIVER_DOORBELLS: u32 = offsetof<DriverQueue>("doorbells");
+export const DRIVER_TABLE_TAKES: u32 = offsetof<DriverQueue>("tableTakes");
+export const DRIVER_TABLE_HITS: u32 = offsetof<DriverQueue>("tableHits");
+export const DRIVER_HEAP_FALLS: u32 = offsetof<DriverQueue>("heapFalls");
+export const DRIVER_DIRECT_FALLS: u32 = offsetof<DriverQueue>("directFalls");
+export const DRIVER_REMOTE_TAKES: u32 = offsetof<DriverQueue>("remoteTakes");
+export const DRIVER_CLAMPED_LENGTHS: u32 = offsetof<DriverQueue>("clampedLengths");
+
+// DeviceQueue
+export const DEVICE_QUEUE_GENERATION: u32 = offsetof<DeviceQueue>("generation");
+export const DEVICE_QUEUE_MAX_CHAIN: u32 = offsetof<DeviceQueue>("maxChain");
+export const DEVICE_QUEUE_DESC_ADDR: u32 = offsetof<DeviceQueue>("descAddr");
+export const DEVICE_QUEUE_DRIVER_ADDR: u32 = offsetof<DeviceQueue>("driverAddr");
+export const DEVICE_QUEUE_DEVICE_ADDR: u32 = offsetof<DeviceQueue>("deviceAddr");
+export const DEVICE_QUEUE_POPPED: u32 = offsetof<DeviceQueue>("popped");
+export const DEVICE_QUEUE_USED: u32 = offsetof<DeviceQueue>("used");
+export const DEVICE_QUEUE_PUBLISHES: u32 = offsetof<DeviceQueue>("publishes");
+export const DEVICE_QUEUE_INTERRUPTS: u32 = offsetof<DeviceQueue>("interrupts");
+
+// Device
+export const DEVICE_STATUS: u32 = offsetof<Device>("status");
+export const DEVICE_FEATURES_0: u32 = offsetof<Device>("features0");
+export const DEVICE_FEATURES_1: u32 = offsetof<Device>("features1");
+export const DEVICE_FEATURES_2: u32 = offsetof<Device>("features2");
+export const DEVICE_FEATURES_3: u32 = offsetof<Device>("features3");
+export const DEVICE_CONFIG_NOTIFICATIONS: u32 = offsetof<Device>("configNotifications");
+
+// Loop
+export const LOOP_DRIVER: u32 = offsetof<Loop>("driver");
+export const LOOP_DEVICE: u32 = offsetof<Loop>("device");
+export const LOOP_STREAM: u32 = offsetof<Loop>("stream");
+export const LOOP_BATCH: u32 = offsetof<Loop>("batch");
+export const LOOP_POPPED: u32 = offsetof<Loop>("popped");
+export const LOOP_POPPED_BYTES: u32 = offsetof<Loop>("poppedBytes");
+export const LOOP_RECLAIMED: u32 = offsetof<Loop>("reclaimed");
+export const LOOP_TOUCH: u32 = offsetof<Loop>("touch");
+export const LOOP_TARGET: u32 = offsetof<Loop>("target");
+export const LOOP_REARM: u32 = offsetof<Loop>("rearm");
+export const LOOP_HEADER_BYTES: u32 = offsetof<Loop>("headerBytes");
+export const LOOP_SUM: u32 = offsetof<Loop>("sum");
+export const LOOP_DIGEST: u32 = offsetof<Loop>("digest");
+
+// Arena
+export const ARENA_PRIVATE_NEXT: u32 = offsetof<Arena>("privateNext");
+export const ARENA_SHARED_NEXT: u32 = offsetof<Arena>("sharedNext");

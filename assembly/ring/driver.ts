@@ -1,0 +1,73 @@
+// What both driver halves have in common: shadow records, counters, and the table source.
+
+import { Stack } from "../mem/stack";
+import { Queue } from "./queue";
+
+// A shadow record, one for each split descriptor or packed buffer id. The driver never reads back
+// from a ring or a table what it needs to know (H-D-04).
+//
+//   0 token u32 | 4 capacity u32 | 8 table u32 | 12 next u16 | 14 last u16 (split), count u16 (packed)
+//
+// token     the caller's, returned at reclaim; in the last descriptor of a direct split chain it
+//           holds the chain's length instead
+// capacity  bytes of the writable elements, which bounds what the device may claim (H-D-03)
+// table     the indirect table with its tag bits (tables.ts), 0 for none
+// next      the free list's link
+// last      split: last descriptor of the chain that starts here, or NOT_A_HEAD
+// count     packed: slots of the buffer with this id, 0 when it is not outstanding
+export const RECORD_BITS: u32 = 4;
+export const RECORD_CAPACITY: u32 = 4;
+export const RECORD_TABLE: u32 = 8;
+export const RECORD_NEXT: u32 = 12;
+export const RECORD_LAST: u32 = 14;
+export const RECORD_COUNT: u32 = 14;
+/** No index of a ring of at most 32768 entries. */
+export const NOT_A_HEAD: u32 = 0xffff;
+
+@unmanaged
+export class DriverQueue extends Queue {
+  /** First free descriptor (split) or buffer id (packed), and how many descriptors are free. */
+  freeHead: u32;
+  numFree: u32;
+  /** Buffers that the device has and has not given back. */
+  outstanding: u32;
+
+  // Table source (tables.ts)
+  source: u32;
+  /** Fewest sgs that take a table: 1 or 2, or more than any packet has. */
+  tableMin: u32;
+  /** Most sgs that a cached table holds; a packet with more takes one from the heap. */
+  threshold: u32;
+  /** Bytes of a cached table. */
+  tableBytes: u32;
+  /** Cached tables of all nodes, and the bytes reserved for them. */
+  tables: u32;
+  tablesReserved: u32;
+  /** The general allocator's control block. */
+  heap: u32;
+  /** One stack of free tables for each node; all but `per-node` use the first only. */
+  stack0: Stack;
+  stack1: Stack;
+  stack2: Stack;
+  stack3: Stack;
+  nodes: u32;
+  /** The node that the queue runs on. */
+  node: u32;
+  /** 1 when the cache was asked for and could not be preallocated. */
+  cacheOff: u32;
+  liveTables: u32;
+  highWater: u32;
+  _pad: u32;
+
+  // Counters, since the queue was enabled first
+  added: u64;
+  reclaimed: u64;
+  publishes: u64;
+  doorbells: u64;
+  tableTakes: u64;
+  tableHits: u64;
+  heapFalls: u64;
+  directFalls: u64;
+  remoteTakes: u64;
+  clampedLengths: u64;
+}

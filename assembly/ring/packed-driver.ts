@@ -1,0 +1,531 @@
+// Packed virtqueue, driver half (2.8.21, 2.8.22): add, publish, reclaim.
+
+import {
+  ADD_HEADER,
+  E_USED_ID_NOT_OUTSTANDING,
+  E_USED_ID_RANGE,
+  OK,
+  QUEUE_F_EVENT_IDX,
+  QUEUE_F_IN_ORDER,
+  QUEUE_F_INDIRECT,
+  QUEUE_LIVE,
+  QUEUE_STOPPED,
+  R_BUFFER_BYTES,
+  R_EMPTY_BUFFER,
+  R_QUEUE_LIVE,
+  R_QUEUE_SIZE,
+  R_TOO_MANY_SGS,
+  RECLAIM_RECORD,
+  SEGMENT,
+  TABLES_DIRECT,
+  TABLES_FREELIST,
+  TABLES_GROW,
+  TABLES_HEAP,
+  TABLES_PER_NODE,
+  TABLES_SLOT,
+} from "../abi";
+import { deviceRuns } from "../device";
+import { busDelta } from "../dma/space";
+import { acquire32, acquire64, release32, release64 } from "../mem/fence";
+import {
+  RING_EVENT_FLAGS_DESC,
+  RING_EVENT_FLAGS_DISABLE,
+  RING_EVENT_FLAGS_ENABLE,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_WRITE,
+} from "../spec";
+import { DriverQueue, RECORD_BITS, RECORD_CAPACITY, RECORD_COUNT, RECORD_NEXT, RECORD_TABLE } from "./driver";
+import { packedEventCrossed } from "./event";
+import {
+  availableBits,
+  OWNER_BITS,
+  PACKED_EVENT_BYTES,
+  packedDescBytes,
+  packedDescHigh,
+  packedSizeIsLegal,
+  usedBits,
+} from "./packed-layout";
+import { breakQueue, clearFaults, isLive, refuse } from "./queue";
+import {
+  TABLE_FROM_HEAP,
+  TABLE_MISS,
+  tableGive,
+  tableNode,
+  tablePtr,
+  tablesDisable,
+  tablesEnable,
+  tableTake,
+} from "./tables";
+
+@unmanaged
+export class PackedDriver extends DriverQueue {
+  /** Next slot to be made available, and the wrap counter of its lap (P-B-02). */
+  nextAvail: u32;
+  availWrap: u32;
+  /** Next slot in which a used descriptor is looked for, and the wrap counter of its lap. */
+  nextUsed: u32;
+  usedWrap: u32;
+  /** Slots made available since the last kick decision. */
+  covered: u32;
+  /**
+   * Where the first head since the last publish goes, and the high word that makes it available:
+   * as the device looks at one slot only (P-B-05), holding this one back holds the batch back.
+   */
+  held: u32;
+  /** IN_ORDER: id of the oldest outstanding buffer. */
+  oldest: u32;
+  /** IN_ORDER: buffers of the current used descriptor still to return. */
+  batchLeft: u32;
+  batchLen: u32;
+  heldHigh: u64;
+}
+
+/** Puts a stopped queue to work on the areas that it is given, which it clears (P-D-02). */
+export function packedDriverEnable(ptr: u32): u32 {
+  const queue = changetype<PackedDriver>(ptr);
+  const size = queue.size;
+  if (queue.state == QUEUE_LIVE) return R_QUEUE_LIVE;
+  if (!packedSizeIsLegal(size) || size > queue.capacity) return R_QUEUE_SIZE;
+  const refusal = tablesEnable(queue);
+  if (refusal) return refusal;
+  memory.fill(queue.desc, 0, packedDescBytes(size));
+  memory.fill(queue.driverArea, 0, PACKED_EVENT_BYTES);
+  memory.fill(queue.deviceArea, 0, PACKED_EVENT_BYTES);
+  clearFaults(queue);
+  queue.freeHead = 0;
+  queue.numFree = size;
+  queue.outstanding = 0;
+  queue.liveTables = 0;
+  queue.nextAvail = 0;
+  queue.availWrap = 1;
+  queue.nextUsed = 0;
+  queue.usedWrap = 1;
+  queue.covered = 0;
+  queue.held = 0;
+  queue.oldest = 0;
+  queue.batchLeft = 0;
+  for (let id: u32 = 0; id < size; id++) {
+    const record = queue.records + (id << RECORD_BITS);
+    store<u64>(record, 0);
+    // The last id links to the first: with IN_ORDER ids come back as they went, and links never change.
+    store<u64>(record, (<u64>(id + 1 == size ? 0 : id + 1)) << 32, RECORD_TABLE);
+  }
+  queue.state = QUEUE_LIVE;
+  return OK;
+}
+
+/**
+ * Adds up to `count` buffers staged at `stream` (abi.ts); how many. Nothing of them can be seen
+ * by the device before the next publish. It stops early at a full ring, or at a record that
+ * breaks a rule, which `refusal` then names.
+ */
+export function packedDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
+  const queue = changetype<PackedDriver>(ptr);
+  queue.refusal = 0;
+  if (!isLive(queue)) return 0;
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT);
+  switch (queue.source) {
+    case TABLES_HEAP:
+      return add(queue, stream, count, TABLES_HEAP);
+    case TABLES_FREELIST:
+      return add(queue, stream, count, TABLES_FREELIST);
+    case TABLES_GROW:
+      return add(queue, stream, count, TABLES_GROW);
+    case TABLES_SLOT:
+      return add(queue, stream, count, TABLES_SLOT);
+    case TABLES_PER_NODE:
+      return add(queue, stream, count, TABLES_PER_NODE);
+    default:
+      return add(queue, stream, count, TABLES_DIRECT);
+  }
+}
+
+@inline
+function add(queue: PackedDriver, stream: u32, count: u32, source: u32): u32 {
+  const size = queue.size;
+  const desc = queue.desc;
+  const records = queue.records;
+  const delta = busDelta(queue.space);
+  const tableMin = queue.tableMin;
+  const node = queue.node;
+  let freeHead = queue.freeHead;
+  let numFree = queue.numFree;
+  let slot = queue.nextAvail;
+  let bits = availableBits(queue.availWrap);
+  let covered = queue.covered;
+  let held = queue.held;
+  let heldHigh = queue.heldHigh;
+  let takes: u32 = 0;
+  let misses: u32 = 0;
+  let heapFalls: u32 = 0;
+  let directFalls: u32 = 0;
+  let remote: u32 = 0;
+
+  let done: u32 = 0;
+  for (; done < count; done++) {
+    const counts = load<u32>(stream, 4);
+    const readable = counts & 0xffff;
+    const n = readable + (counts >> 16);
+    // S-D-19 and P-D-09 in one comparison: n - 1 wraps for an empty buffer.
+    if (n - 1 >= size) {
+      refuse(queue, n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER, done);
+      break;
+    }
+    const sgs = stream + ADD_HEADER;
+    let readableBytes: u64 = 0;
+    let capacity: u64 = 0;
+    for (let k: u32 = 0; k < readable; k++) readableBytes += load<u32>(sgs + k * SEGMENT, 4);
+    for (let k = readable; k < n; k++) capacity += load<u32>(sgs + k * SEGMENT, 4);
+    if (readableBytes + capacity > 0x1_0000_0000) {
+      refuse(queue, R_BUFFER_BYTES, done);
+      break;
+    }
+
+    const id = freeHead;
+    const record = records + (id << RECORD_BITS);
+    const head = desc + (slot << 4);
+    let headHigh: u64;
+    let slots: u32 = 1;
+    let table: u32 = 0;
+    if (source != TABLES_DIRECT && n >= tableMin && numFree) {
+      table = tableTake(queue, source, n, id);
+      if (!table) {
+        if (numFree < n) break;
+        directFalls++;
+      }
+    } else if (numFree < n) {
+      // P-D-11: room for the whole list before its first descriptor.
+      break;
+    }
+
+    let sg = sgs;
+    if (table) {
+      takes++;
+      misses += table & TABLE_MISS;
+      if (source != TABLES_HEAP) heapFalls += table & TABLE_FROM_HEAP;
+      if (source == TABLES_PER_NODE || node) remote += <u32>(tableNode(table) != node);
+      let entry = tablePtr(table);
+      store<u64>(head, entry + delta);
+      headHigh = packedDescHigh(n << 4, id, VIRTQ_DESC_F_INDIRECT | bits);
+      store<u32>(record, table, RECORD_TABLE);
+      // P-D-07: consecutive entries without any flag but WRITE.
+      for (let k: u32 = 0; k < n; k++) {
+        storeDesc(
+          entry,
+          load<u32>(sg) + delta,
+          packedDescHigh(load<u32>(sg, 4), 0, (<u32>(k >= readable)) << 1),
+        );
+        entry += 16;
+        sg += SEGMENT;
+      }
+      if (++slot == size) {
+        slot = 0;
+        bits ^= OWNER_BITS;
+      }
+    } else {
+      if (source != TABLES_DIRECT) store<u32>(record, 0, RECORD_TABLE);
+      let flags = <u32>(n > 1) | ((<u32>(readable == 0)) << 1) | bits;
+      store<u64>(head, load<u32>(sg) + delta);
+      headHigh = packedDescHigh(load<u32>(sg, 4), id, flags);
+      for (let k: u32 = 1; ; k++) {
+        sg += SEGMENT;
+        if (++slot == size) {
+          slot = 0;
+          bits ^= OWNER_BITS;
+        }
+        if (k == n) break;
+        flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1) | bits;
+        storeDesc(desc + (slot << 4), load<u32>(sg) + delta, packedDescHigh(load<u32>(sg, 4), id, flags));
+      }
+      slots = n;
+    }
+    freeHead = load<u16>(record, RECORD_NEXT);
+    numFree -= slots;
+    covered += slots;
+    store<u32>(record, load<u32>(stream));
+    store<u32>(record, min<u64>(capacity, u32.MAX_VALUE) as u32, RECORD_CAPACITY);
+    store<u16>(record, <u16>slots, RECORD_COUNT);
+    if (held) {
+      store<u64>(head, headHigh, 8);
+    } else {
+      held = head;
+      heldHigh = headHigh;
+    }
+    stream = sg;
+  }
+
+  queue.freeHead = freeHead;
+  queue.numFree = numFree;
+  queue.nextAvail = slot;
+  queue.availWrap = <u32>(bits == availableBits(1));
+  queue.covered = covered;
+  queue.held = held;
+  queue.heldHigh = heldHigh;
+  queue.cursor = stream;
+  queue.outstanding += done;
+  queue.added += done;
+  if (source != TABLES_DIRECT) {
+    queue.tableTakes += takes;
+    queue.tableHits += takes - (misses >> 1);
+    queue.heapFalls += heapFalls;
+    queue.directFalls += directFalls;
+    queue.remoteTakes += remote;
+    const live = queue.liveTables + takes;
+    queue.liveTables = live;
+    if (live > queue.highWater) queue.highWater = live;
+  }
+  return done;
+}
+
+/** One 16-byte store for a descriptor that nobody looks at yet. */
+@inline
+function storeDesc(ptr: u32, addr: u64, high: u64): void {
+  v128.store(ptr, i64x2.replace_lane(i64x2.splat(addr), 1, high));
+}
+
+/** Shows the device what was added (2.8.21.1), and decides whether it wants a kick (2.8.21.3). */
+export function packedDriverPublish(ptr: u32): u32 {
+  const queue = changetype<PackedDriver>(ptr);
+  if (!isLive(queue)) return 0;
+  if (queue.held) {
+    // P-D-04, P-D-13: the head's flags are stored after everything else of the batch.
+    release64(queue.held + 8, queue.heldHigh);
+    queue.held = 0;
+    queue.publishes++;
+  }
+  // G-D-14: a kick that is due before DRIVER_OK stays due.
+  if (!deviceRuns(queue.device)) return 0;
+  // P-D-14: the peer's wish is loaded after the flags are stored.
+  const event = acquire32(queue.deviceArea);
+  const mode = (event >> 16) & 3;
+  const covered = queue.covered;
+  let kick: u32;
+  if (mode == RING_EVENT_FLAGS_DISABLE) {
+    kick = 0;
+  } else if (mode == RING_EVENT_FLAGS_DESC && queue.flags & QUEUE_F_EVENT_IDX) {
+    kick = <u32>packedEventCrossed(event & 0xffff, queue.nextAvail, queue.availWrap, queue.size, covered);
+  } else {
+    kick = <u32>(covered != 0);
+  }
+  queue.covered = 0;
+  queue.doorbells += kick;
+  return kick;
+}
+
+/** Takes back up to `max` used buffers as {token, len} records at `out`; how many. */
+export function packedDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
+  const queue = changetype<PackedDriver>(ptr);
+  if (!isLive(queue)) return 0;
+  if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max);
+  switch (queue.source) {
+    case TABLES_HEAP:
+      return reclaim(queue, out, max, TABLES_HEAP);
+    case TABLES_FREELIST:
+      return reclaim(queue, out, max, TABLES_FREELIST);
+    case TABLES_GROW:
+      return reclaim(queue, out, max, TABLES_GROW);
+    case TABLES_SLOT:
+      return reclaim(queue, out, max, TABLES_SLOT);
+    case TABLES_PER_NODE:
+      return reclaim(queue, out, max, TABLES_PER_NODE);
+    default:
+      return reclaim(queue, out, max, TABLES_DIRECT);
+  }
+}
+
+@inline
+function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
+  const size = queue.size;
+  const desc = queue.desc;
+  const records = queue.records;
+  let slot = queue.nextUsed;
+  let bits = usedBits(queue.usedWrap);
+  let freeHead = queue.freeHead;
+  let numFree = queue.numFree;
+  let clamped: u32 = 0;
+  let given: u32 = 0;
+  max = min(max, queue.outstanding);
+
+  let done: u32 = 0;
+  for (; done < max; done++) {
+    // P-B-05, P-D-15: one slot, its flags with its id and len.
+    const high = acquire64(desc + (slot << 4) + 8);
+    const flags = <u32>(high >> 48);
+    if ((flags & OWNER_BITS) != bits) break;
+    const id = <u32>(high >> 32) & 0xffff;
+    // H-D-01.
+    if (id >= size) {
+      breakQueue(queue, E_USED_ID_RANGE, id);
+      break;
+    }
+    const record = records + (id << RECORD_BITS);
+    const count: u32 = load<u16>(record, RECORD_COUNT);
+    if (!count) {
+      breakQueue(queue, E_USED_ID_NOT_OUTSTANDING, id);
+      break;
+    }
+    const capacity = load<u32>(record, RECORD_CAPACITY);
+    // P-D-03: without WRITE nothing was written. H-D-03.
+    let len = flags & VIRTQ_DESC_F_WRITE ? <u32>high : 0;
+    clamped += <u32>(len > capacity);
+    len = min(len, capacity);
+    store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
+    out += RECLAIM_RECORD;
+    if (source != TABLES_DIRECT) {
+      const table = load<u32>(record, RECORD_TABLE);
+      if (table) {
+        given++;
+        tableGive(queue, source, table);
+      }
+    }
+    store<u32>(record, freeHead, RECORD_NEXT);
+    freeHead = id;
+    numFree += count;
+    // P-D-06.
+    slot += count;
+    if (slot >= size) {
+      slot -= size;
+      bits ^= OWNER_BITS;
+    }
+  }
+
+  queue.freeHead = freeHead;
+  queue.numFree = numFree;
+  queue.nextUsed = slot;
+  queue.usedWrap = <u32>(bits != 0);
+  queue.cursor = out;
+  queue.outstanding -= done;
+  queue.reclaimed += done;
+  queue.liveTables -= given;
+  queue.clampedLengths += clamped;
+  return done;
+}
+
+/**
+ * 2.8.8: one used descriptor can stand for a batch, from the oldest outstanding buffer to the one
+ * whose id it names; those in between were used completely (P-D-18).
+ */
+function reclaimInOrder(queue: PackedDriver, out: u32, max: u32): u32 {
+  const size = queue.size;
+  const records = queue.records;
+  const source = queue.source;
+  max = min(max, queue.outstanding);
+  let done: u32 = 0;
+  for (; done < max; done++) {
+    if (!queue.batchLeft) {
+      const high = acquire64(queue.desc + (queue.nextUsed << 4) + 8);
+      const flags = <u32>(high >> 48);
+      if ((flags & OWNER_BITS) != usedBits(queue.usedWrap)) break;
+      const id = <u32>(high >> 32) & 0xffff;
+      if (id >= size) {
+        breakQueue(queue, E_USED_ID_RANGE, id);
+        break;
+      }
+      // Ids of outstanding buffers follow each other, so the batch's length is a difference.
+      const oldest = queue.oldest;
+      const batch = (id >= oldest ? id - oldest : id + size - oldest) + 1;
+      if (batch > queue.outstanding - done) {
+        breakQueue(queue, E_USED_ID_NOT_OUTSTANDING, id);
+        break;
+      }
+      queue.batchLeft = batch;
+      queue.batchLen = flags & VIRTQ_DESC_F_WRITE ? <u32>high : 0;
+    }
+    const id = queue.oldest;
+    const record = records + (id << RECORD_BITS);
+    const capacity = load<u32>(record, RECORD_CAPACITY);
+    let len = capacity;
+    if (queue.batchLeft == 1) {
+      len = min(queue.batchLen, capacity);
+      queue.clampedLengths += <u64>(queue.batchLen > capacity);
+    }
+    store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
+    out += RECLAIM_RECORD;
+    const table = load<u32>(record, RECORD_TABLE);
+    if (table) giveTable(queue, source, record, table);
+    const count: u32 = load<u16>(record, RECORD_COUNT);
+    store<u16>(record, 0, RECORD_COUNT);
+    queue.oldest = load<u16>(record, RECORD_NEXT);
+    queue.numFree += count;
+    queue.batchLeft--;
+    queue.nextUsed += count;
+    if (queue.nextUsed >= size) {
+      queue.nextUsed -= size;
+      queue.usedWrap ^= 1;
+    }
+  }
+  queue.cursor = out;
+  queue.outstanding -= done;
+  queue.reclaimed += done;
+  return done;
+}
+
+/** Gives a table back where the source is not a constant. */
+function giveTable(queue: PackedDriver, source: u32, record: u32, table: u32): void {
+  queue.liveTables--;
+  store<u32>(record, 0, RECORD_TABLE);
+  tableGive(queue, source, table);
+}
+
+/**
+ * Asks for an interrupt once `after` (less than the ring's size) more slots than were reclaimed are
+ * used; whether the next one is used already, which the device may have decided before it saw the request (P-D-17).
+ */
+export function packedDriverArm(ptr: u32, after: u32): u32 {
+  const queue = changetype<PackedDriver>(ptr);
+  if (!isLive(queue)) return 0;
+  const slot = queue.nextUsed;
+  const wrap = queue.usedWrap;
+  if (queue.flags & QUEUE_F_EVENT_IDX) {
+    let event = slot + min(after, queue.size - 1);
+    let eventWrap = wrap;
+    if (event >= queue.size) {
+      event -= queue.size;
+      eventWrap ^= 1;
+    }
+    release32(queue.driverArea, event | (eventWrap << 15) | (RING_EVENT_FLAGS_DESC << 16));
+  } else {
+    release32(queue.driverArea, RING_EVENT_FLAGS_ENABLE << 16);
+  }
+  const flags = <u32>(acquire64(queue.desc + (slot << 4) + 8) >> 48);
+  return <u32>(queue.batchLeft != 0 || (queue.outstanding != 0 && (flags & OWNER_BITS) == usedBits(wrap)));
+}
+
+/** Asks for no interrupts; the device may still send some. */
+export function packedDriverSuppress(ptr: u32): void {
+  const queue = changetype<PackedDriver>(ptr);
+  if (isLive(queue)) release32(queue.driverArea, RING_EVENT_FLAGS_DISABLE << 16);
+}
+
+/** 2.9: the upper half of a kick under NOTIFICATION_DATA is the next slot and its wrap counter (V-D-06). */
+export function packedDriverNotificationData(ptr: u32): u32 {
+  const queue = changetype<PackedDriver>(ptr);
+  return queue.notifyId | (queue.nextAvail << 16) | (queue.availWrap << 31);
+}
+
+/**
+ * Takes back up to `max` outstanding buffers of a stopped queue as {token, 0} records at `out`,
+ * with their tables; how many. Call until it returns 0. A queue that still runs is refused (G-D-16).
+ */
+export function packedDriverDetach(ptr: u32, out: u32, max: u32): u32 {
+  const queue = changetype<PackedDriver>(ptr);
+  if (queue.state != QUEUE_STOPPED) {
+    refuse(queue, R_QUEUE_LIVE, 0);
+    return 0;
+  }
+  let done: u32 = 0;
+  for (let id: u32 = 0; id < queue.size && done < max && queue.outstanding; id++) {
+    const record = queue.records + (id << RECORD_BITS);
+    if (!load<u16>(record, RECORD_COUNT)) continue;
+    store<u64>(out, <u64>load<u32>(record));
+    out += RECLAIM_RECORD;
+    const table = load<u32>(record, RECORD_TABLE);
+    if (table) giveTable(queue, queue.source, record, table);
+    store<u16>(record, 0, RECORD_COUNT);
+    queue.outstanding--;
+    done++;
+  }
+  if (!queue.outstanding) tablesDisable(queue);
+  queue.cursor = out;
+  return done;
+}

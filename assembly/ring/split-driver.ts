@@ -1,0 +1,547 @@
+// Split virtqueue, driver half (2.7.13, 2.7.14): add, publish, reclaim.
+
+import {
+  ADD_HEADER,
+  E_USED_ID_NOT_OUTSTANDING,
+  E_USED_ID_RANGE,
+  E_USED_IDX,
+  OK,
+  QUEUE_F_DIRECT_HEAD,
+  QUEUE_F_EVENT_IDX,
+  QUEUE_F_IN_ORDER,
+  QUEUE_F_INDIRECT,
+  QUEUE_LIVE,
+  QUEUE_STOPPED,
+  R_BUFFER_BYTES,
+  R_EMPTY_BUFFER,
+  R_QUEUE_LIVE,
+  R_QUEUE_SIZE,
+  R_TOO_MANY_SGS,
+  RECLAIM_RECORD,
+  SEGMENT,
+  TABLES_DIRECT,
+  TABLES_FREELIST,
+  TABLES_GROW,
+  TABLES_HEAP,
+  TABLES_PER_NODE,
+  TABLES_SLOT,
+} from "../abi";
+import { deviceRuns } from "../device";
+import { busDelta } from "../dma/space";
+import { acquire16, release16 } from "../mem/fence";
+import {
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_USED_F_NO_NOTIFY,
+} from "../spec";
+import {
+  DriverQueue,
+  NOT_A_HEAD,
+  RECORD_BITS,
+  RECORD_CAPACITY,
+  RECORD_LAST,
+  RECORD_NEXT,
+  RECORD_TABLE,
+} from "./driver";
+import { splitEventCrossed } from "./event";
+import { breakQueue, clearFaults, isLive, refuse } from "./queue";
+import { ahead } from "./serial";
+import {
+  availEventPtr,
+  RING_ENTRIES,
+  RING_FLAGS,
+  RING_IDX,
+  splitAvailBytes,
+  splitDescBytes,
+  splitDescHigh,
+  splitSizeIsLegal,
+  splitUsedBytes,
+  usedEventPtr,
+} from "./split-layout";
+import {
+  TABLE_FROM_HEAP,
+  TABLE_MISS,
+  tableGive,
+  tableNode,
+  tablePtr,
+  tablesDisable,
+  tablesEnable,
+  tableTake,
+} from "./tables";
+
+@unmanaged
+export class SplitDriver extends DriverQueue {
+  mask: u32;
+  /** avail.idx as the next publish will store it, and as the last one did. */
+  availIdx: u32;
+  published: u32;
+  /** avail.idx at the last kick decision. */
+  kickIdx: u32;
+  /** used.idx up to which buffers were reclaimed. */
+  lastUsed: u32;
+  /** IN_ORDER: oldest outstanding head, and buffers of the current used element still to return. */
+  oldest: u32;
+  batchLeft: u32;
+  /** IN_ORDER: what the device wrote into the last buffer of the current used element. */
+  batchLen: u32;
+}
+
+/**
+ * Puts a stopped queue to work on rings that lie at `queue.desc`, `driverArea` and `deviceArea`,
+ * which it clears (S-D-13). R_QUEUE_LIVE, R_QUEUE_SIZE or a refusal of the table source.
+ */
+export function splitDriverEnable(ptr: u32): u32 {
+  const queue = changetype<SplitDriver>(ptr);
+  const size = queue.size;
+  if (queue.state == QUEUE_LIVE) return R_QUEUE_LIVE;
+  if (!splitSizeIsLegal(size) || size > queue.capacity) return R_QUEUE_SIZE;
+  const refusal = tablesEnable(queue);
+  if (refusal) return refusal;
+  memory.fill(queue.desc, 0, splitDescBytes(size));
+  memory.fill(queue.driverArea, 0, splitAvailBytes(size));
+  memory.fill(queue.deviceArea, 0, splitUsedBytes(size));
+  clearFaults(queue);
+  queue.mask = size - 1;
+  queue.freeHead = 0;
+  queue.numFree = size;
+  queue.outstanding = 0;
+  queue.liveTables = 0;
+  queue.availIdx = 0;
+  queue.published = 0;
+  queue.kickIdx = 0;
+  queue.lastUsed = 0;
+  queue.oldest = 0;
+  queue.batchLeft = 0;
+  for (let i: u32 = 0; i < size; i++) {
+    const record = queue.records + (i << RECORD_BITS);
+    store<u64>(record, 0);
+    store<u32>(record, 0, RECORD_TABLE);
+    // S-D-04: in ring order from 0, the last entry linked to the first. With IN_ORDER buffers
+    // come back as they went, and these links never change.
+    store<u16>(record, <u16>((i + 1) & (size - 1)), RECORD_NEXT);
+    store<u16>(record, <u16>NOT_A_HEAD, RECORD_LAST);
+  }
+  queue.state = QUEUE_LIVE;
+  return OK;
+}
+
+/**
+ * Adds up to `count` buffers staged at `stream` (abi.ts) without publishing them; how many. It
+ * stops early at a full ring, or at a record that breaks a rule, which `refusal` then names.
+ */
+export function splitDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
+  const queue = changetype<SplitDriver>(ptr);
+  queue.refusal = 0;
+  if (!isLive(queue)) return 0;
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT);
+  switch (queue.source) {
+    case TABLES_HEAP:
+      return add(queue, stream, count, TABLES_HEAP);
+    case TABLES_FREELIST:
+      return add(queue, stream, count, TABLES_FREELIST);
+    case TABLES_GROW:
+      return add(queue, stream, count, TABLES_GROW);
+    case TABLES_SLOT:
+      return add(queue, stream, count, TABLES_SLOT);
+    case TABLES_PER_NODE:
+      return add(queue, stream, count, TABLES_PER_NODE);
+    default:
+      return add(queue, stream, count, TABLES_DIRECT);
+  }
+}
+
+@inline
+function add(queue: SplitDriver, stream: u32, count: u32, source: u32): u32 {
+  const size = queue.size;
+  const mask = queue.mask;
+  const desc = queue.desc;
+  const records = queue.records;
+  const ring = queue.driverArea + RING_ENTRIES;
+  const delta = busDelta(queue.space);
+  const tableMin = queue.tableMin;
+  const node = queue.node;
+  // S-V-05 from this side: the first element stays direct and the rest go into the table.
+  const prefix: u32 = queue.flags & QUEUE_F_DIRECT_HEAD ? 1 : 0;
+  let freeHead = queue.freeHead;
+  let numFree = queue.numFree;
+  let availIdx = queue.availIdx;
+  let takes: u32 = 0;
+  let misses: u32 = 0;
+  let heapFalls: u32 = 0;
+  let directFalls: u32 = 0;
+  let remote: u32 = 0;
+
+  let done: u32 = 0;
+  for (; done < count; done++) {
+    const counts = load<u32>(stream, 4);
+    const readable = counts & 0xffff;
+    const n = readable + (counts >> 16);
+    // S-D-19 and S-D-07 in one comparison: n - 1 wraps for an empty buffer.
+    if (n - 1 >= size) {
+      refuse(queue, n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER, done);
+      break;
+    }
+    const sgs = stream + ADD_HEADER;
+    let readableBytes: u64 = 0;
+    let capacity: u64 = 0;
+    for (let k: u32 = 0; k < readable; k++) readableBytes += load<u32>(sgs + k * SEGMENT, 4);
+    for (let k = readable; k < n; k++) capacity += load<u32>(sgs + k * SEGMENT, 4);
+    // S-D-03.
+    if (readableBytes + capacity > 0x1_0000_0000) {
+      refuse(queue, R_BUFFER_BYTES, done);
+      break;
+    }
+
+    const head = freeHead;
+    const record = records + (head << RECORD_BITS);
+    let table: u32 = 0;
+    if (source != TABLES_DIRECT && n >= tableMin + prefix && numFree > prefix) {
+      // The table that a slot keeps is in its record already, unless something else used the slot.
+      table = tableTake(queue, source, n - prefix, head);
+      if (!table) {
+        if (numFree < n) break;
+        directFalls++;
+      }
+    } else if (numFree < n) {
+      break;
+    }
+
+    let last = head;
+    let sg = sgs;
+    let at = desc + (head << 4);
+    if (table) {
+      takes++;
+      misses += table & TABLE_MISS;
+      if (source != TABLES_HEAP) heapFalls += table & TABLE_FROM_HEAP;
+      if (source == TABLES_PER_NODE || node) remote += <u32>(tableNode(table) != node);
+      if (prefix) {
+        const flags = readable ? VIRTQ_DESC_F_NEXT : VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
+        last = load<u16>(record, RECORD_NEXT);
+        storeDesc(at, load<u32>(sg) + delta, splitDescHigh(load<u32>(sg, 4), flags, last));
+        sg += SEGMENT;
+        at = desc + (last << 4);
+        store<u32>(records + (last << RECORD_BITS), 2);
+      }
+      let entry = tablePtr(table);
+      // The address and INDIRECT of a slot's own table stay in the ring from one use to the next.
+      if (source == TABLES_SLOT && load<u32>(record, RECORD_TABLE) == table && !prefix) {
+        store<u64>(at, splitDescHigh(n << 4, VIRTQ_DESC_F_INDIRECT, 0), 8);
+      } else {
+        storeDesc(at, entry + delta, splitDescHigh((n - prefix) << 4, VIRTQ_DESC_F_INDIRECT, 0));
+        store<u32>(record, table, RECORD_TABLE);
+      }
+      // S-D-08: entry k links to k + 1, the last to nothing.
+      for (let k = prefix; k < n; k++) {
+        const flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1);
+        storeDesc(entry, load<u32>(sg) + delta, splitDescHigh(load<u32>(sg, 4), flags, k + 1 - prefix));
+        entry += 16;
+        sg += SEGMENT;
+      }
+      freeHead = load<u16>(records + (last << RECORD_BITS), RECORD_NEXT);
+      numFree -= 1 + prefix;
+    } else {
+      let next = head;
+      for (let k: u32 = 0; k < n; k++) {
+        last = next;
+        const link = records + (last << RECORD_BITS);
+        next = load<u16>(link, RECORD_NEXT);
+        if (source != TABLES_DIRECT) store<u32>(link, 0, RECORD_TABLE);
+        const flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1);
+        storeDesc(desc + (last << 4), load<u32>(sg) + delta, splitDescHigh(load<u32>(sg, 4), flags, next));
+        sg += SEGMENT;
+      }
+      freeHead = next;
+      numFree -= n;
+      store<u32>(records + (last << RECORD_BITS), n);
+    }
+    store<u32>(record, min<u64>(capacity, u32.MAX_VALUE) as u32, RECORD_CAPACITY);
+    // A chain of one is told by last == head, so the token may overwrite the length.
+    store<u32>(record, load<u32>(stream));
+    store<u16>(record, <u16>last, RECORD_LAST);
+    store<u16>(ring + ((availIdx & mask) << 1), <u16>head);
+    availIdx++;
+    stream = sg;
+  }
+
+  queue.freeHead = freeHead;
+  queue.numFree = numFree;
+  queue.availIdx = availIdx & 0xffff;
+  queue.cursor = stream;
+  queue.outstanding += done;
+  queue.added += done;
+  if (source != TABLES_DIRECT) {
+    queue.tableTakes += takes;
+    queue.tableHits += takes - (misses >> 1);
+    queue.heapFalls += heapFalls;
+    queue.directFalls += directFalls;
+    queue.remoteTakes += remote;
+    const live = queue.liveTables + takes;
+    queue.liveTables = live;
+    if (live > queue.highWater) queue.highWater = live;
+  }
+  return done;
+}
+
+/** One 16-byte store for a whole descriptor. */
+@inline
+function storeDesc(ptr: u32, addr: u64, high: u64): void {
+  v128.store(ptr, i64x2.replace_lane(i64x2.splat(addr), 1, high));
+}
+
+/** Shows the device what was added (2.7.13.3), and decides whether it wants a kick (2.7.13.4). */
+export function splitDriverPublish(ptr: u32): u32 {
+  const queue = changetype<SplitDriver>(ptr);
+  if (!isLive(queue)) return 0;
+  const now = queue.availIdx;
+  if (now != queue.published) {
+    // S-D-16: what the index covers is stored before it.
+    release16(queue.driverArea + RING_IDX, now);
+    queue.published = now;
+    queue.publishes++;
+  }
+  // G-D-14: a kick that is due before DRIVER_OK stays due.
+  if (!deviceRuns(queue.device)) return 0;
+  // S-D-17: the peer's wish is loaded after the index is stored.
+  const old = queue.kickIdx;
+  let kick: u32;
+  if (queue.flags & QUEUE_F_EVENT_IDX) {
+    const event = acquire16(availEventPtr(queue.deviceArea, queue.size));
+    kick = <u32>splitEventCrossed(event, now, old);
+  } else {
+    const flags = acquire16(queue.deviceArea + RING_FLAGS);
+    kick = <u32>(now != old) & ~(flags & VIRTQ_USED_F_NO_NOTIFY);
+  }
+  queue.kickIdx = now;
+  queue.doorbells += kick;
+  return kick;
+}
+
+/** Takes back up to `max` used buffers as {token, len} records at `out`; how many. */
+export function splitDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
+  const queue = changetype<SplitDriver>(ptr);
+  if (!isLive(queue)) return 0;
+  if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max);
+  switch (queue.source) {
+    case TABLES_HEAP:
+      return reclaim(queue, out, max, TABLES_HEAP);
+    case TABLES_FREELIST:
+      return reclaim(queue, out, max, TABLES_FREELIST);
+    case TABLES_GROW:
+      return reclaim(queue, out, max, TABLES_GROW);
+    case TABLES_SLOT:
+      return reclaim(queue, out, max, TABLES_SLOT);
+    case TABLES_PER_NODE:
+      return reclaim(queue, out, max, TABLES_PER_NODE);
+    default:
+      return reclaim(queue, out, max, TABLES_DIRECT);
+  }
+}
+
+@inline
+function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
+  const size = queue.size;
+  const mask = queue.mask;
+  const records = queue.records;
+  const ring = queue.deviceArea + RING_ENTRIES;
+  let lastUsed = queue.lastUsed;
+  const pending = ahead(acquire16(queue.deviceArea + RING_IDX), lastUsed);
+  // H-D-02.
+  if (pending > queue.outstanding) {
+    breakQueue(queue, E_USED_IDX, lastUsed);
+    return 0;
+  }
+  max = min(max, pending);
+  let freeHead = queue.freeHead;
+  let numFree = queue.numFree;
+  let clamped: u32 = 0;
+  let given: u32 = 0;
+
+  let done: u32 = 0;
+  for (; done < max; done++) {
+    const element = load<u64>(ring + ((lastUsed & mask) << 3));
+    const id = <u32>element;
+    let len = <u32>(element >> 32);
+    // H-D-01.
+    if (id >= size) {
+      breakQueue(queue, E_USED_ID_RANGE, id);
+      break;
+    }
+    const record = records + (id << RECORD_BITS);
+    const last: u32 = load<u16>(record, RECORD_LAST);
+    if (last == NOT_A_HEAD) {
+      breakQueue(queue, E_USED_ID_NOT_OUTSTANDING, id);
+      break;
+    }
+    const capacity = load<u32>(record, RECORD_CAPACITY);
+    // H-D-03.
+    clamped += <u32>(len > capacity);
+    len = min(len, capacity);
+    store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
+    out += RECLAIM_RECORD;
+
+    if (source != TABLES_DIRECT) {
+      const table = load<u32>(record, RECORD_TABLE);
+      if (table) {
+        given++;
+        tableGive(queue, source, table);
+        // A slot's own table stays its own, so that the next use finds it preset.
+        if (source != TABLES_SLOT || table & TABLE_FROM_HEAP) store<u32>(record, 0, RECORD_TABLE);
+      }
+    }
+    const tail = records + (last << RECORD_BITS);
+    numFree += last == id ? 1 : load<u32>(tail);
+    store<u16>(record, <u16>NOT_A_HEAD, RECORD_LAST);
+    store<u16>(tail, <u16>freeHead, RECORD_NEXT);
+    freeHead = id;
+    lastUsed++;
+  }
+
+  queue.freeHead = freeHead;
+  queue.numFree = numFree;
+  queue.lastUsed = lastUsed & 0xffff;
+  queue.cursor = out;
+  queue.outstanding -= done;
+  queue.reclaimed += done;
+  queue.liveTables -= given;
+  queue.clampedLengths += clamped;
+  return done;
+}
+
+/**
+ * 2.7.9: one used element can stand for a batch, from the oldest outstanding buffer to the one it
+ * names; those in between were used completely (S-D-12).
+ */
+function reclaimInOrder(queue: SplitDriver, out: u32, max: u32): u32 {
+  const size = queue.size;
+  const records = queue.records;
+  const source = queue.source;
+  const pending = ahead(acquire16(queue.deviceArea + RING_IDX), queue.lastUsed);
+  if (pending > queue.outstanding) {
+    breakQueue(queue, E_USED_IDX, queue.lastUsed);
+    return 0;
+  }
+  max = min(max, pending);
+  let done: u32 = 0;
+  for (; done < max; done++) {
+    if (!queue.batchLeft) {
+      const element = load<u64>(queue.deviceArea + RING_ENTRIES + ((queue.lastUsed & queue.mask) << 3));
+      const id = <u32>element;
+      if (id >= size) {
+        breakQueue(queue, E_USED_ID_RANGE, id);
+        break;
+      }
+      // Walk from the oldest to the one named; the used index says how many it can be at the most.
+      let head = queue.oldest;
+      let batch: u32 = 1;
+      while (head != id && batch < pending - done) {
+        head = (head + chainLength(records, head)) & queue.mask;
+        batch++;
+      }
+      if (head != id) {
+        breakQueue(queue, E_USED_ID_NOT_OUTSTANDING, id);
+        break;
+      }
+      queue.batchLeft = batch;
+      queue.batchLen = <u32>(element >> 32);
+    }
+    const head = queue.oldest;
+    const record = records + (head << RECORD_BITS);
+    const capacity = load<u32>(record, RECORD_CAPACITY);
+    let len = capacity;
+    if (queue.batchLeft == 1) {
+      len = min(queue.batchLen, capacity);
+      queue.clampedLengths += <u64>(queue.batchLen > capacity);
+    }
+    store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
+    out += RECLAIM_RECORD;
+    const table = load<u32>(record, RECORD_TABLE);
+    if (table) giveTable(queue, source, record, table);
+    const length = chainLength(records, head);
+    store<u16>(record, <u16>NOT_A_HEAD, RECORD_LAST);
+    queue.oldest = (head + length) & queue.mask;
+    queue.numFree += length;
+    queue.batchLeft--;
+    queue.lastUsed = (queue.lastUsed + 1) & 0xffff;
+  }
+  queue.cursor = out;
+  queue.outstanding -= done;
+  queue.reclaimed += done;
+  return done;
+}
+
+/** Descriptors of the outstanding chain that starts at `head`. */
+@inline
+function chainLength(records: u32, head: u32): u32 {
+  const last: u32 = load<u16>(records + (head << RECORD_BITS), RECORD_LAST);
+  return last == head ? 1 : load<u32>(records + (last << RECORD_BITS));
+}
+
+/** Gives a table back where the source is not a constant. */
+function giveTable(queue: SplitDriver, source: u32, record: u32, table: u32): void {
+  queue.liveTables--;
+  if (source != TABLES_SLOT || table & TABLE_FROM_HEAP) store<u32>(record, 0, RECORD_TABLE);
+  tableGive(queue, source, table);
+}
+
+/**
+ * Asks for an interrupt once `after` more buffers than were reclaimed are used; whether so many
+ * are already, which the device may have decided before it saw the request (S-D-18).
+ */
+export function splitDriverArm(ptr: u32, after: u32): u32 {
+  const queue = changetype<SplitDriver>(ptr);
+  if (!isLive(queue)) return 0;
+  if (queue.flags & QUEUE_F_EVENT_IDX) {
+    // S-D-10: the flags stay 0.
+    release16(usedEventPtr(queue.driverArea, queue.size), queue.lastUsed + after);
+  } else {
+    release16(queue.driverArea + RING_FLAGS, 0);
+  }
+  return <u32>(ahead(acquire16(queue.deviceArea + RING_IDX), queue.lastUsed) > after);
+}
+
+/** Asks for no interrupts; the device may still send some. */
+export function splitDriverSuppress(ptr: u32): void {
+  const queue = changetype<SplitDriver>(ptr);
+  if (!isLive(queue)) return;
+  if (queue.flags & QUEUE_F_EVENT_IDX) {
+    // An entry that was used already: the furthest away that the index can be.
+    release16(usedEventPtr(queue.driverArea, queue.size), queue.lastUsed - 1);
+  } else {
+    release16(queue.driverArea + RING_FLAGS, VIRTQ_AVAIL_F_NO_INTERRUPT);
+  }
+}
+
+/** 2.9: the upper half of a kick under NOTIFICATION_DATA is avail.idx (V-D-05). */
+export function splitDriverNotificationData(ptr: u32): u32 {
+  const queue = changetype<SplitDriver>(ptr);
+  return queue.notifyId | (queue.published << 16);
+}
+
+/**
+ * Takes back up to `max` outstanding buffers of a stopped queue as {token, 0} records at `out`,
+ * with their tables; how many. Call until it returns 0. A queue that still runs is refused (G-D-16).
+ */
+export function splitDriverDetach(ptr: u32, out: u32, max: u32): u32 {
+  const queue = changetype<SplitDriver>(ptr);
+  if (queue.state != QUEUE_STOPPED) {
+    refuse(queue, R_QUEUE_LIVE, 0);
+    return 0;
+  }
+  let done: u32 = 0;
+  for (let head: u32 = 0; head < queue.size && done < max && queue.outstanding; head++) {
+    const record = queue.records + (head << RECORD_BITS);
+    if (<u32>load<u16>(record, RECORD_LAST) == NOT_A_HEAD) continue;
+    store<u64>(out, <u64>load<u32>(record));
+    out += RECLAIM_RECORD;
+    const table = load<u32>(record, RECORD_TABLE);
+    if (table) giveTable(queue, queue.source, record, table);
+    store<u16>(record, <u16>NOT_A_HEAD, RECORD_LAST);
+    queue.outstanding--;
+    done++;
+  }
+  if (!queue.outstanding) tablesDisable(queue);
+  queue.cursor = out;
+  return done;
+}

@@ -1,0 +1,138 @@
+// Where an indirect table comes from and goes back to (systems.md section 2). To add a source:
+// a TABLES_* code in abi.ts, a case in each function here, a line in each driver's add and reclaim
+// switch, and its name in src/names.ts.
+//
+// A taken table is a 16-byte aligned pointer with tag bits:
+
+import {
+  MAX_THRESHOLD,
+  OK,
+  R_TABLE_SOURCE,
+  TABLES_DIRECT,
+  TABLES_FREELIST,
+  TABLES_GROW,
+  TABLES_HEAP,
+  TABLES_PER_NODE,
+  TABLES_SLOT,
+} from "../abi";
+import { Stack, stackEntry, stackInit, stackPut, stackTake } from "../mem/stack";
+import { tlsfGive, tlsfTake } from "../mem/tlsf";
+import { VIRTQ_DESC_SIZE } from "../spec";
+import { DriverQueue } from "./driver";
+
+/** Goes back to the heap, whatever the source. */
+export const TABLE_FROM_HEAP: u32 = 1;
+/** Was allocated for this packet: no hit. */
+export const TABLE_MISS: u32 = 2;
+/** The node that its memory belongs to. */
+export const TABLE_NODE_SHIFT: u32 = 2;
+export const TABLE_NODE_MASK: u32 = 3;
+const TAG_MASK: u32 = 15;
+
+@inline
+export function tablePtr(table: u32): u32 {
+  return table & ~TAG_MASK;
+}
+
+@inline
+export function tableNode(table: u32): u32 {
+  return (table >> TABLE_NODE_SHIFT) & TABLE_NODE_MASK;
+}
+
+/**
+ * Takes a table for `n` elements, for the buffer in ring slot or with buffer id `slot`; tagged,
+ * or 0 when none can be had. `source` is a constant where this is inlined.
+ */
+@inline
+export function tableTake(queue: DriverQueue, source: u32, n: u32, slot: u32): u32 {
+  if (source != TABLES_HEAP && n <= queue.threshold) {
+    if (source == TABLES_SLOT) return queue.tables + slot * queue.tableBytes;
+    const table = stackTake(source == TABLES_PER_NODE ? stackOf(queue, queue.node) : queue.stack0);
+    if (table) return table;
+    if (source == TABLES_GROW) {
+      const grown = tlsfTake(queue.heap, queue.tableBytes);
+      return grown ? grown | TABLE_MISS : 0;
+    }
+  }
+  const table = tlsfTake(queue.heap, n * VIRTQ_DESC_SIZE);
+  return table ? table | (TABLE_FROM_HEAP | TABLE_MISS) : 0;
+}
+
+/** Gives a table back to where it came from. */
+@inline
+export function tableGive(queue: DriverQueue, source: u32, table: u32): void {
+  if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) {
+    tlsfGive(queue.heap, tablePtr(table));
+  } else if (source == TABLES_PER_NODE) {
+    stackPut(stackOf(queue, tableNode(table)), table);
+  } else if (source != TABLES_SLOT) {
+    stackPut(queue.stack0, table & ~TABLE_MISS);
+  }
+}
+
+@inline
+function stackOf(queue: DriverQueue, node: u32): Stack {
+  return changetype<Stack>(load<u32>(changetype<u32>(queue) + (node << 2), offsetof<DriverQueue>("stack0")));
+}
+
+/**
+ * Fills the caches of a queue that is being enabled, with nothing outstanding. A cache that does
+ * not fit its reserve is switched off: every packet then goes to the heap, and `cacheOff` says so.
+ */
+export function tablesEnable(queue: DriverQueue): u32 {
+  const source = queue.source;
+  const threshold = queue.threshold;
+  if (source > TABLES_PER_NODE || threshold > MAX_THRESHOLD) return R_TABLE_SOURCE;
+  queue.tableBytes = threshold * VIRTQ_DESC_SIZE;
+  queue.cacheOff = 0;
+  if (source == TABLES_DIRECT || source == TABLES_HEAP) return OK;
+
+  const nodes: u32 = source == TABLES_PER_NODE ? queue.nodes : 1;
+  const perNode = queue.size * queue.tableBytes;
+  for (let node: u32 = 0; node < nodes; node++) stackInit(stackOf(queue, node), queue.size);
+  if (source == TABLES_GROW || threshold == 0) return OK;
+  if (<u64>perNode * nodes > <u64>queue.tablesReserved) {
+    queue.cacheOff = 1;
+    queue.threshold = 0;
+    return OK;
+  }
+  if (source == TABLES_SLOT) return OK;
+  for (let node: u32 = 0; node < nodes; node++) {
+    const stack = stackOf(queue, node);
+    // Last first, so that the first table is the first to be taken.
+    for (let at = queue.size; at > 0; at--) {
+      const table = queue.tables + node * perNode + (at - 1) * queue.tableBytes;
+      stackPut(stack, table | (node << TABLE_NODE_SHIFT));
+    }
+  }
+  return OK;
+}
+
+/** Gives what a `grow` cache holds back to the heap, when its queue is stopped with nothing outstanding. */
+export function tablesDisable(queue: DriverQueue): void {
+  if (queue.source != TABLES_GROW) return;
+  for (;;) {
+    const table = stackTake(queue.stack0);
+    if (!table) return;
+    tlsfGive(queue.heap, tablePtr(table));
+  }
+}
+
+/** Free tables in the caches, counted by walking the lists: what a leak check may trust. */
+export function tablesListed(ptr: u32): u32 {
+  const queue = changetype<DriverQueue>(ptr);
+  const source = queue.source;
+  if (queue.threshold == 0 || source < TABLES_FREELIST || source == TABLES_SLOT) return 0;
+  const nodes: u32 = source == TABLES_PER_NODE ? queue.nodes : 1;
+  let listed: u32 = 0;
+  for (let node: u32 = 0; node < nodes; node++) {
+    const stack = stackOf(queue, node);
+    // A listed table is free, so its first word can hold its place: what stands twice keeps one.
+    for (let at: u32 = 0; at < stack.count; at++) store<u32>(tablePtr(stackEntry(stack, at)), at);
+    for (let at: u32 = 0; at < stack.count; at++) {
+      const table = stackEntry(stack, at);
+      if (tableNode(table) == node && load<u32>(tablePtr(table)) == at) listed++;
+    }
+  }
+  return listed;
+}

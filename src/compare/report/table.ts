@@ -1,0 +1,167 @@
+/** The comparison as a table for a terminal. */
+import Table from "cli-table3";
+import type { CaseResult, Comparison } from "../result.ts";
+import { hasInterval, verdict } from "../statistics.ts";
+import { baselineName, conclude, publishedElsewhere } from "./conclusion.ts";
+import {
+  COUNTERS,
+  facts,
+  groupCases,
+  marks,
+  measure,
+  megapackets,
+  notesOf,
+  perPacket,
+  ratio,
+} from "./format.ts";
+
+/** How the table is written; colours are ANSI escapes and only there when asked for. */
+export interface TableOptions {
+  color: boolean;
+}
+
+interface Column {
+  head: string;
+  cell: (c: CaseResult) => string;
+  align: "left" | "right";
+}
+
+type Paint = (text: string) => string;
+
+interface Paints {
+  strong: Paint;
+  faint: Paint;
+  good: Paint;
+  bad: Paint;
+}
+
+const GAP = "  ";
+const WIDTH = 110;
+
+/** What stands in the place of a fact's label on the lines that continue it. */
+const LABEL = " ".repeat(10);
+
+/**
+ * Facts about the run, one row per case in groups that differ in ring and tables only, notes, and a conclusion in
+ * plain words. A counter that is the same in every case stands in one line under the table instead of a column.
+ * Ends with a newline.
+ */
+export function toTable(comparison: Comparison, { color }: TableOptions): string {
+  const { cases } = comparison;
+  const paints = makePaints(color);
+  const blocks = [factLines(comparison, paints)];
+  if (!comparison.complete) blocks.push([paints.bad("Interrupted: only what was complete is shown.")]);
+  if (cases.length === 0) blocks.push(["No case was completed."]);
+  else {
+    blocks.push(resultLines(cases, paints), footLines(comparison));
+    const said = conclude(comparison);
+    if (said.length > 0) blocks.push(said.flatMap((line) => wrap(line, 2)));
+  }
+  return `${blocks
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join("\n"))
+    .join("\n\n")}\n`;
+}
+
+function makePaints(color: boolean): Paints {
+  const paint = (code: number, off: number): Paint =>
+    color ? (text) => `\u001b[${code}m${text}\u001b[${off}m` : (text) => text;
+  return { strong: paint(1, 22), faint: paint(2, 22), good: paint(32, 39), bad: paint(31, 39) };
+}
+
+function factLines(comparison: Comparison, { faint }: Paints): string[] {
+  return facts(comparison).flatMap(({ label, text }) => {
+    const [first, ...rest] = wrap(text, 0, WIDTH - LABEL.length);
+    return [faint(label.padEnd(LABEL.length)) + first, ...rest.map((line) => LABEL + line)];
+  });
+}
+
+function resultLines(cases: CaseResult[], paints: Paints): string[] {
+  const columns = columnsFor(cases, paints);
+  const table = new Table({
+    head: columns.map(({ head }) => paints.strong(head)),
+    colAligns: columns.map(({ align }) => align),
+    style: { head: [], border: [], "padding-left": 0, "padding-right": 0, compact: true },
+    chars: PLAIN,
+  });
+  for (const { title, cases: inGroup } of groupCases(cases)) {
+    table.push([{ content: `\n${paints.strong(title)}`, colSpan: columns.length }]);
+    for (const c of inGroup) table.push(columns.map(({ cell }) => cell(c)));
+  }
+  return table
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd());
+}
+
+const NO_LINES = { top: "", "top-mid": "", "top-left": "", "top-right": "" };
+const PLAIN = {
+  ...NO_LINES,
+  bottom: "",
+  "bottom-mid": "",
+  "bottom-left": "",
+  "bottom-right": "",
+  left: "",
+  "left-mid": "",
+  mid: "",
+  "mid-mid": "",
+  right: "",
+  "right-mid": "",
+  middle: GAP,
+};
+
+function columnsFor(cases: CaseResult[], { good, bad }: Paints): Column[] {
+  const notes = notesOf(cases);
+  const emphasis = { faster: good, slower: bad, undecided: (text: string) => text };
+  const right = (head: string, cell: Column["cell"]): Column => ({ head, cell, align: "right" });
+  return [
+    { head: "case", cell: (c) => c.id + marks(c, notes), align: "left" },
+    right("Mpps", ({ pps }) => megapackets(pps)),
+    right("ns/pkt (min, p95)", ({ nsPerPacket: ns }) => {
+      return `${measure(ns.median)} (${measure(ns.min)}, ${measure(ns.p95)})`;
+    }),
+    right("Gbit/s", ({ gbps }) => measure(gbps)),
+    right(`against ${baselineName(cases, cases)}`, (c) => {
+      if (c.ratio.baseline === c.id) return "1";
+      return emphasis[hasInterval(c.ratio) ? verdict(c.ratio) : "undecided"](ratio(c.ratio));
+    }),
+    ...COUNTERS.filter(({ key }) => key !== "localTakes" && varies(cases, (c) => c.counters[key])).map(
+      ({ key, short }) => right(short, ({ counters }) => perPacket(counters[key])),
+    ),
+  ];
+}
+
+function varies(cases: CaseResult[], value: (c: CaseResult) => number): boolean {
+  return new Set(cases.map((c) => perPacket(value(c)))).size > 1;
+}
+
+function footLines(comparison: Comparison): string[] {
+  const { cases } = comparison;
+  const same = COUNTERS.filter(({ key }) => !varies(cases, (c) => c.counters[key]));
+  const shared = same.map(({ key, long }) => `${long} ${perPacket(cases[0].counters[key])}`);
+  const columns = COUNTERS.filter((counter) => !same.includes(counter) && counter.key !== "localTakes");
+  const legend = columns.map(({ short, long }) => `${short} = ${long}`);
+  const published = publishedElsewhere(comparison);
+  return [
+    ...(legend.length > 0 ? wrap(`Per packet: ${legend.join(", ")}.`) : []),
+    ...(shared.length > 0 ? wrap(`Per packet, the same in every case: ${shared.join(", ")}.`) : []),
+    "The ratio is packets a second over the baseline's, the median of the rounds, with its 95 % interval.",
+    ...notesOf(cases).flatMap(({ number, text }) => wrap(`(${number}) ${text}`, 4)),
+    ...(published === undefined ? [] : wrap(published)),
+  ];
+}
+
+/** Breaks a line at spaces so that it fits the width; what follows the first is indented. */
+function wrap(text: string, indent = 0, width = WIDTH): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(/\s+/)) {
+    if (line === "") line = word;
+    else if (line.length + 1 + word.length <= width) line += ` ${word}`;
+    else {
+      lines.push(line);
+      line = " ".repeat(indent) + word;
+    }
+  }
+  return [...lines, line];
+}

@@ -1,0 +1,84 @@
+/** What a comparison produced: the shape of `--json`, and what every report is made from. */
+
+export const RESULT_SCHEMA = 1;
+
+export interface Environment {
+  node: string;
+  v8: string;
+  cpu: string;
+  cores: number;
+  /** Where buffers start: `skewed` over the cache sets, or `aligned` to 4 KiB, which aliases. */
+  placement: "skewed" | "aligned";
+  memoryBytes: number;
+}
+
+export interface Workload {
+  kind: "capture" | "fixed" | "imix";
+  /** The capture's path as given, or null for generated traffic. */
+  file: string | null;
+  /** Packets and bytes of one pass; a packet is its captured bytes, without FCS. */
+  packets: number;
+  bytes: number;
+  /** FNV-1a 64 over length and bytes of every packet, in order, as 16 hex digits. */
+  digest: string;
+}
+
+/** Per packet, from an untimed run of whole passes through the function that is timed. */
+export interface Counters {
+  tableTakes: number;
+  tableHits: number;
+  heapFalls: number;
+  directFalls: number;
+  localTakes: number;
+  remoteTakes: number;
+  doorbells: number;
+  interrupts: number;
+}
+
+/** A throughput (packets a second) over the baseline's, with its 95 % interval from the rounds. */
+export interface Ratio {
+  baseline: string;
+  value: number;
+  low: number;
+  high: number;
+}
+
+export interface CaseResult {
+  /** `split/freelist/sg2`, with a part for every further dimension that has several values. */
+  id: string;
+  ring: "split" | "packed";
+  tables: string;
+  sg: number;
+  /** `capture`, `imix`, or the frame's length in bytes. */
+  frame: string | number;
+  /** Packets per burst, as asked for and as run (a burst is cut to what fits the ring). */
+  batch: number;
+  batchRun: number;
+  ringSize: number;
+  threshold: number;
+  touch: "none" | "header" | "copy";
+  /** Packets and bytes measured, over all rounds. */
+  packets: number;
+  bytes: number;
+  rounds: number;
+  nsPerPacket: { min: number; median: number; p95: number };
+  /** Packets a second, at the median. */
+  pps: number;
+  gbps: number;
+  counters: Counters;
+  digest: string;
+  ratio: Ratio;
+  /** What the reader should know of this case: a cut burst, all packets beyond the threshold. */
+  notes: string[];
+}
+
+export interface Comparison {
+  schema: typeof RESULT_SCHEMA;
+  environment: Environment;
+  workload: Workload;
+  workloads?: Workload[];
+  options: Record<string, unknown>;
+  /** False when the run was interrupted: `cases` then holds what was complete. */
+  complete: boolean;
+  cases: CaseResult[];
+}

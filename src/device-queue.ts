@@ -1,0 +1,220 @@
+import * as abi from "../assembly/abi.ts";
+import { view } from "./driver-queue.ts";
+import type { Engine } from "./engine.ts";
+import { ConfigError, RefusedError } from "./errors.ts";
+import { DEFAULT_FEATURES, Features, queueFlags } from "./features.ts";
+import { RING_FORMATS, type RingFormat } from "./names.ts";
+import { QueueHalf, type Segment } from "./queue.ts";
+
+export interface DeviceQueueConfig {
+  /** Default `split`; RING_PACKED in `features` says the same. */
+  format?: RingFormat;
+  size: number;
+  /** Negotiated features; default VERSION_1, INDIRECT_DESC and EVENT_IDX. */
+  features?: bigint;
+  /** Bus addresses of the descriptor area, driver area and device area, as the driver gave them. */
+  desc: bigint;
+  driverArea: bigint;
+  deviceArea: bigint;
+  /** Most elements of a buffer that are accepted (S-B-05); default: the ring's size. */
+  maxChain?: number;
+  /** The virtio device that the queue belongs to. Default 0. */
+  device?: number;
+}
+
+/** A popped buffer: what the device reads, then what it may write. */
+export interface Chain {
+  /** Names the buffer until it is marked used. */
+  handle: number;
+  readable: Segment[];
+  writable: Segment[];
+  /** Bytes in each part. */
+  readableBytes: number;
+  writableBytes: number;
+}
+
+export interface DeviceCounters {
+  popped: number;
+  used: number;
+  publishes: number;
+  interrupts: number;
+}
+
+/**
+ * The device half of a virtqueue, over rings that its driver has placed anywhere in the device's
+ * address space. Everything that the driver can write is read once and checked.
+ *
+ * Burst calls (`popBurst`, `markUsedBurst`, `publishUsed`) allocate nothing: the caller reads
+ * records from `popped` and writes them into `completions`. `pop` and `markUsed` are the
+ * comfortable way to do the same; `pop` allocates.
+ */
+export class DeviceQueue extends QueueHalf {
+  readonly format: RingFormat;
+  readonly features: bigint;
+  readonly #calls: DeviceCalls;
+  readonly #popped: number;
+  readonly #poppedBytes: number;
+  readonly #used: number;
+  #poppedView: Uint32Array | null = null;
+  #usedView: Uint32Array | null = null;
+
+  /** @internal Made by `Engine.deviceQueue` and `Engine.connect`. */
+  constructor(engine: Engine, index: number, config: DeviceQueueConfig) {
+    const { wasm, limits } = engine;
+    super(engine, index, engine.region(`queue ${index} device`).ptr, config.device ?? 0);
+    const features =
+      config.features ??
+      (config.format === "packed" ? DEFAULT_FEATURES | Features.RING_PACKED : DEFAULT_FEATURES);
+    const format: RingFormat = config.format ?? (features & Features.RING_PACKED ? "packed" : "split");
+    if (!RING_FORMATS.includes(format))
+      throw new ConfigError(`format is "${format}", but must be split or packed`);
+    this.format = format;
+    this.features = features;
+    this.#calls = deviceCalls(wasm, format);
+    const popped = engine.region(`queue ${index} staging popped`);
+    this.#popped = popped.ptr;
+    this.#poppedBytes = popped.bytes;
+    this.#used = engine.region(`queue ${index} staging used`).ptr;
+    if (this.state === "live") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
+    this.setWord(wasm.QUEUE_FLAGS.value, queueFlags(features));
+    this.setWord(wasm.QUEUE_SIZE.value, config.size);
+    this.setWord(wasm.QUEUE_CAPACITY.value, limits.queueSize);
+    this.setWord(wasm.QUEUE_INDEX.value, index);
+    this.setWord(wasm.QUEUE_DEVICE.value, this.device.ptr);
+    this.setWord(wasm.QUEUE_SPACE.value, this.device.space);
+    this.setWord(wasm.QUEUE_RECORDS.value, engine.region(`queue ${index} device records`).ptr);
+    this.setWord(wasm.DEVICE_QUEUE_MAX_CHAIN.value, config.maxChain ?? 0);
+    this.#setAddress(wasm.DEVICE_QUEUE_DESC_ADDR.value, config.desc);
+    this.#setAddress(wasm.DEVICE_QUEUE_DRIVER_ADDR.value, config.driverArea);
+    this.#setAddress(wasm.DEVICE_QUEUE_DEVICE_ADDR.value, config.deviceArea);
+    const refusal = this.#calls.enable(this.ptr);
+    if (refusal !== abi.OK) throw new RefusedError(refusal, index, 0);
+  }
+
+  /** Records of `popBurst`: handle, readable | writable << 16, readable bytes, writable bytes, then {ptr, bytes} each. */
+  get popped(): Uint32Array {
+    this.#poppedView = view(this.engine, this.#poppedView, `queue ${this.index} staging popped`);
+    return this.#poppedView;
+  }
+
+  /** Records for `markUsedBurst`: {handle, bytes written}. */
+  get completions(): Uint32Array {
+    this.#usedView = view(this.engine, this.#usedView, `queue ${this.index} staging used`);
+    return this.#usedView;
+  }
+
+  /**
+   * Pops up to `max` buffers into `popped`; how many. It ends early at a rule that the driver
+   * broke (see `violation`), and does nothing before DRIVER_OK or after DEVICE_NEEDS_RESET.
+   */
+  popBurst(max: number): number {
+    return this.#calls.pop(this.ptr, this.#popped, this.#poppedBytes, max);
+  }
+
+  /** Marks the buffers of `count` records in `completions` used; how many. See `refusal` when fewer. */
+  markUsedBurst(count: number): number {
+    return this.#calls.markUsed(this.ptr, this.#used, count);
+  }
+
+  /** Marks the first `count` buffers in `popped` used, with their whole writable part; how many. */
+  markPoppedUsed(count: number): number {
+    return this.#calls.markAllUsed(this.ptr, this.#popped, count);
+  }
+
+  /** Shows the driver what was used; whether it wants an interrupt. */
+  publishUsed(): boolean {
+    return this.#calls.publishUsed(this.ptr) !== 0;
+  }
+
+  /** Pops up to `max` buffers. Allocates. @throws QueueBrokenError once nothing is left from before the fault. */
+  pop(max = this.engine.limits.batch): Chain[] {
+    const count = this.popBurst(max);
+    if (count === 0) this.throwFaults();
+    const words = this.popped;
+    let at = 0;
+    return Array.from({ length: count }, () => {
+      const counts = words[at + 1];
+      const chain: Chain = {
+        handle: words[at],
+        readable: [],
+        writable: [],
+        readableBytes: words[at + 2],
+        writableBytes: words[at + 3],
+      };
+      at += abi.POP_HEADER / 4;
+      const readable = counts & 0xffff;
+      const total = readable + (counts >>> 16);
+      for (let k = 0; k < total; k++, at += 2) {
+        (k < readable ? chain.readable : chain.writable).push({ ptr: words[at], bytes: words[at + 1] });
+      }
+      return chain;
+    });
+  }
+
+  /** Marks one popped buffer used, with `len` bytes written. @throws RefusedError, QueueBrokenError */
+  markUsed(handle: number, len: number): void {
+    const words = this.completions;
+    words[0] = handle;
+    words[1] = len;
+    if (this.markUsedBurst(1) === 1) return;
+    this.throwFaults();
+    throw new RefusedError(abi.R_QUEUE_NOT_LIVE, this.index, 0);
+  }
+
+  /** Asks for a kick after `after` further available buffers (split) or slots (packed); whether there is work already. */
+  arm(after = 0): boolean {
+    return this.#calls.arm(this.ptr, after) !== 0;
+  }
+
+  /** Asks for no kicks. */
+  suppress(): void {
+    this.#calls.suppress(this.ptr);
+  }
+
+  /** All counters. Allocates. */
+  counters(): DeviceCounters {
+    const { wasm } = this.engine;
+    return {
+      popped: this.counter(wasm.DEVICE_QUEUE_POPPED.value),
+      used: this.counter(wasm.DEVICE_QUEUE_USED.value),
+      publishes: this.counter(wasm.DEVICE_QUEUE_PUBLISHES.value),
+      interrupts: this.counter(wasm.DEVICE_QUEUE_INTERRUPTS.value),
+    };
+  }
+
+  #setAddress(offset: number, address: bigint): void {
+    new DataView(this.engine.memory.buffer).setBigUint64(this.ptr + offset, address, true);
+  }
+}
+
+interface DeviceCalls {
+  enable(ptr: number): number;
+  pop(ptr: number, out: number, bytes: number, max: number): number;
+  markUsed(ptr: number, stream: number, count: number): number;
+  markAllUsed(ptr: number, popped: number, count: number): number;
+  publishUsed(ptr: number): number;
+  arm(ptr: number, after: number): number;
+  suppress(ptr: number): void;
+}
+
+function deviceCalls(wasm: Engine["wasm"], format: RingFormat): DeviceCalls {
+  return format === "split"
+    ? {
+        enable: wasm.splitDeviceEnable,
+        pop: wasm.splitDevicePop,
+        markUsed: wasm.splitDeviceMarkUsed,
+        markAllUsed: wasm.splitDeviceMarkAllUsed,
+        publishUsed: wasm.splitDevicePublishUsed,
+        arm: wasm.splitDeviceArm,
+        suppress: wasm.splitDeviceSuppress,
+      }
+    : {
+        enable: wasm.packedDeviceEnable,
+        pop: wasm.packedDevicePop,
+        markUsed: wasm.packedDeviceMarkUsed,
+        markAllUsed: wasm.packedDeviceMarkAllUsed,
+        publishUsed: wasm.packedDevicePublishUsed,
+        arm: wasm.packedDeviceArm,
+        suppress: wasm.packedDeviceSuppress,
+      };
+}

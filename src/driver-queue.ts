@@ -1,0 +1,332 @@
+import * as abi from "../assembly/abi.ts";
+import type { Engine } from "./engine.ts";
+import { ConfigError, RefusedError } from "./errors.ts";
+import { DEFAULT_FEATURES, Features, queueFlags } from "./features.ts";
+import { RING_FORMATS, type RingFormat, TABLE_SOURCES, type TableSource } from "./names.ts";
+import { QueueHalf, type Segment } from "./queue.ts";
+
+export interface DriverQueueConfig {
+  /** Default `split`; RING_PACKED in `features` says the same. */
+  format?: RingFormat;
+  /** Entries of the ring; default: the most that were reserved. */
+  size?: number;
+  /** Negotiated features; default VERSION_1, INDIRECT_DESC and EVENT_IDX. */
+  features?: bigint;
+  /** Where indirect tables come from; default `freelist`. */
+  tables?: TableSource;
+  /** Most elements of a cached table, 0 to 19; default: what was reserved. Larger packets use the heap. */
+  threshold?: number;
+  /** Take a table for one element too, as the table arms of a comparison do. Default false. */
+  tableAlways?: boolean;
+  /** Keep the first element of a buffer with a table direct (split only). Default false. */
+  directHead?: boolean;
+  /** The virtio device that the queue belongs to. Default 0. */
+  device?: number;
+  /** What a kick carries in place of the queue's index under NOTIF_CONFIG_DATA. */
+  notifyId?: number;
+}
+
+/** A buffer that came back: the token given at add, and the bytes that the device wrote. */
+export interface UsedBuffer {
+  token: number;
+  len: number;
+}
+
+export interface DriverCounters {
+  added: number;
+  reclaimed: number;
+  publishes: number;
+  doorbells: number;
+  /** Indirect tables taken, and how many of them a cache served. */
+  tableTakes: number;
+  tableHits: number;
+  /** Tables that a cache could not serve and the heap did; buffers that got none and went direct. */
+  heapFalls: number;
+  directFalls: number;
+  /** Tables from the node that the queue runs on, and from another. */
+  localTakes: number;
+  remoteTakes: number;
+  liveTables: number;
+  highWater: number;
+  /** Used lengths above what the buffer could hold (H-D-03). */
+  clampedLengths: number;
+}
+
+/**
+ * The driver half of a virtqueue.
+ *
+ * Burst calls (`addBurst`, `publish`, `reclaimBurst`) allocate nothing: the caller writes records
+ * into `staged`, and reads them from `reclaimed`. `add` and `reclaim` are the comfortable way to
+ * do the same; they allocate.
+ */
+export class DriverQueue extends QueueHalf {
+  readonly format: RingFormat;
+  readonly features: bigint;
+  /** Places of the descriptor, driver and device area, as bus addresses for the device. */
+  readonly addresses: { desc: bigint; driverArea: bigint; deviceArea: bigint };
+  /** Lines to show the user: the cache that could not be had. */
+  readonly warnings: string[] = [];
+  readonly #staged: number;
+  readonly #reclaimed: number;
+  readonly #calls: DriverCalls;
+  #stagedView: Uint32Array | null = null;
+  #reclaimedView: Uint32Array | null = null;
+
+  /** @internal Made by `Engine.driverQueue` and `Engine.connect`. */
+  constructor(engine: Engine, index: number, config: DriverQueueConfig) {
+    const { wasm, limits } = engine;
+    super(engine, index, engine.region(`queue ${index} driver`).ptr, config.device ?? 0);
+    const features =
+      config.features ??
+      (config.format === "packed" ? DEFAULT_FEATURES | Features.RING_PACKED : DEFAULT_FEATURES);
+    const format: RingFormat = config.format ?? (features & Features.RING_PACKED ? "packed" : "split");
+    if (!RING_FORMATS.includes(format))
+      throw new ConfigError(`format is "${format}", but must be split or packed`);
+    const source = config.tables ?? "freelist";
+    if (!Object.hasOwn(TABLE_SOURCES, source)) {
+      throw new ConfigError(
+        `tables is "${source}", but must be one of ${Object.keys(TABLE_SOURCES).join(", ")}`,
+      );
+    }
+    if (config.directHead && format === "packed") {
+      throw new ConfigError(
+        "directHead is for split rings: a packed list must not hold an INDIRECT descriptor (P-D-08)",
+      );
+    }
+    this.format = format;
+    this.features = features;
+    this.#calls = driverCalls(wasm, format);
+    this.#staged = engine.region(`queue ${index} staging add`).ptr;
+    this.#reclaimed = engine.region(`queue ${index} staging reclaimed`).ptr;
+    if (this.state === "live") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
+
+    const area = (name: string): number => engine.region(`queue ${index} ${name} area`).ptr;
+    const desc = area("descriptor");
+    const driverArea = area("driver");
+    const deviceArea = area("device");
+    const bus = (ptr: number): bigint => this.device.busAddress(ptr);
+    this.addresses = { desc: bus(desc), driverArea: bus(driverArea), deviceArea: bus(deviceArea) };
+    const tables = engine.region(`queue ${index} tables`);
+    let flags = queueFlags(features);
+    if (config.tableAlways) flags |= abi.QUEUE_F_TABLE_ALWAYS;
+    if (config.directHead) flags |= abi.QUEUE_F_DIRECT_HEAD;
+    this.setWord(wasm.QUEUE_FLAGS.value, flags);
+    this.setWord(wasm.QUEUE_SIZE.value, config.size ?? limits.queueSize);
+    this.setWord(wasm.QUEUE_CAPACITY.value, limits.queueSize);
+    this.setWord(wasm.QUEUE_INDEX.value, index);
+    this.setWord(wasm.QUEUE_NOTIFY_ID.value, config.notifyId ?? index);
+    this.setWord(wasm.QUEUE_DEVICE.value, this.device.ptr);
+    this.setWord(wasm.QUEUE_SPACE.value, this.device.space);
+    this.setWord(wasm.QUEUE_DESC.value, desc);
+    this.setWord(wasm.QUEUE_DRIVER_AREA.value, driverArea);
+    this.setWord(wasm.QUEUE_DEVICE_AREA.value, deviceArea);
+    this.setWord(wasm.QUEUE_RECORDS.value, engine.region(`queue ${index} driver records`).ptr);
+    this.setWord(wasm.DRIVER_SOURCE.value, TABLE_SOURCES[source]);
+    this.setWord(wasm.DRIVER_TABLE_MIN.value, config.tableAlways ? 1 : 2);
+    this.setWord(wasm.DRIVER_THRESHOLD.value, config.threshold ?? limits.threshold);
+    this.setWord(wasm.DRIVER_TABLES.value, tables.ptr);
+    this.setWord(wasm.DRIVER_TABLES_RESERVED.value, tables.bytes);
+    this.setWord(wasm.DRIVER_HEAP.value, engine.region("heap control").ptr);
+    this.setWord(wasm.DRIVER_NODES.value, limits.nodes);
+    this.setWord(wasm.DRIVER_NODE.value, 0);
+    for (let node = 0; node < limits.nodes; node++) {
+      this.setWord(
+        wasm.DRIVER_STACK_0.value + 4 * node,
+        engine.region(`queue ${index} free tables, node ${node}`).ptr,
+      );
+    }
+    const refusal = this.#calls.enable(this.ptr);
+    if (refusal !== abi.OK) throw new RefusedError(refusal, index, 0);
+    if (this.word(wasm.DRIVER_CACHE_OFF.value)) {
+      this.warnings.push(
+        `queue ${index}: ${tables.bytes} bytes are reserved for tables, too few for a ${source} of ` +
+          `${this.size} x ${config.threshold ?? limits.threshold} entries; it runs with the cache off`,
+      );
+    }
+  }
+
+  /** Records for `addBurst`: token, readable count | writable count << 16, then {ptr, bytes} for each element. */
+  get staged(): Uint32Array {
+    this.#stagedView = view(this.engine, this.#stagedView, `queue ${this.index} staging add`);
+    return this.#stagedView;
+  }
+
+  /** Records of `reclaimBurst` and `detachBurst`: {token, bytes written}. */
+  get reclaimed(): Uint32Array {
+    this.#reclaimedView = view(this.engine, this.#reclaimedView, `queue ${this.index} staging reclaimed`);
+    return this.#reclaimedView;
+  }
+
+  /**
+   * Adds up to `count` staged buffers; how many. It stops early at a full ring, at a record that
+   * breaks a rule (see `refusal`), or when the queue is broken (see `violation`). Nothing is seen
+   * by the device before `publish`.
+   */
+  addBurst(count: number): number {
+    return this.#calls.add(this.ptr, this.#staged, count);
+  }
+
+  /** Shows the device what was added; whether it wants a kick. */
+  publish(): boolean {
+    return this.#calls.publish(this.ptr) !== 0;
+  }
+
+  /** Takes back up to `max` used buffers, at most the batch of the engine, into `reclaimed`; how many. */
+  reclaimBurst(max: number): number {
+    return this.#calls.reclaim(this.ptr, this.#reclaimed, Math.min(max, this.engine.limits.batch));
+  }
+
+  /**
+   * Adds one buffer. Allocates. False when the ring is full.
+   * @throws RefusedError for a buffer that breaks a rule, QueueBrokenError on a broken queue.
+   */
+  add(buffer: { readable?: readonly Segment[]; writable?: readonly Segment[]; token: number }): boolean {
+    const readable = buffer.readable ?? [];
+    const writable = buffer.writable ?? [];
+    const words = this.staged;
+    const room = (words.length * 4 - abi.ADD_HEADER) / abi.SEGMENT;
+    if (readable.length + writable.length > room) throw new RefusedError(abi.R_TOO_MANY_SGS, this.index, 0);
+    let at = 0;
+    words[at++] = buffer.token;
+    words[at++] = readable.length | (writable.length << 16);
+    for (const { ptr, bytes } of [...readable, ...writable]) {
+      words[at++] = ptr;
+      words[at++] = bytes;
+    }
+    if (this.addBurst(1) === 1) return true;
+    this.throwFaults();
+    return false;
+  }
+
+  /** Takes back what is used, at most one batch of the engine. Allocates. @throws QueueBrokenError */
+  reclaim(): UsedBuffer[] {
+    const count = this.reclaimBurst(this.engine.limits.batch);
+    if (count === 0) this.throwFaults();
+    return this.#records(count);
+  }
+
+  /** Asks for an interrupt after `after` further used buffers (split) or slots (packed); whether there is work already. */
+  arm(after = 0): boolean {
+    return this.#calls.arm(this.ptr, after) !== 0;
+  }
+
+  /** Asks for no interrupts. */
+  suppress(): void {
+    this.#calls.suppress(this.ptr);
+  }
+
+  /** The value of a kick (2.9): 16 bits, or 32 with NOTIFICATION_DATA. */
+  notificationData(): number {
+    const data = this.#calls.notificationData(this.ptr) >>> 0;
+    return this.features & Features.NOTIFICATION_DATA ? data : data & 0xffff;
+  }
+
+  /** Takes back up to a batch of the outstanding buffers of a stopped queue into `reclaimed`; how many. */
+  detachBurst(): number {
+    return this.#calls.detach(this.ptr, this.#reclaimed, this.engine.limits.batch);
+  }
+
+  /** All outstanding tokens of a stopped queue. Allocates. @throws RefusedError on a queue that runs (G-D-16). */
+  detach(): number[] {
+    const tokens: number[] = [];
+    for (;;) {
+      const count = this.detachBurst();
+      if (count === 0) break;
+      for (const { token } of this.#records(count)) tokens.push(token);
+    }
+    if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, this.index, 0);
+    return tokens;
+  }
+
+  /** Moves the queue to another NUMA node; at any time. */
+  moveToNode(node: number): void {
+    if (!Number.isInteger(node) || node < 0 || node >= this.engine.limits.nodes) {
+      throw new ConfigError(`node is ${node}, but must be below ${this.engine.limits.nodes}`);
+    }
+    this.setWord(this.engine.wasm.DRIVER_NODE.value, node);
+  }
+
+  /** Buffers that the device has. */
+  get outstanding(): number {
+    return this.word(this.engine.wasm.DRIVER_OUTSTANDING.value);
+  }
+
+  /** Free descriptors. */
+  get numFree(): number {
+    return this.word(this.engine.wasm.DRIVER_NUM_FREE.value);
+  }
+
+  /** Tables in the free lists, counted by walking them. */
+  tablesListed(): number {
+    return this.engine.wasm.tablesListed(this.ptr);
+  }
+
+  /** All counters. Allocates. */
+  counters(): DriverCounters {
+    const { wasm } = this.engine;
+    const tableTakes = this.counter(wasm.DRIVER_TABLE_TAKES.value);
+    const remoteTakes = this.counter(wasm.DRIVER_REMOTE_TAKES.value);
+    return {
+      added: this.counter(wasm.DRIVER_ADDED.value),
+      reclaimed: this.counter(wasm.DRIVER_RECLAIMED.value),
+      publishes: this.counter(wasm.DRIVER_PUBLISHES.value),
+      doorbells: this.counter(wasm.DRIVER_DOORBELLS.value),
+      tableTakes,
+      tableHits: this.counter(wasm.DRIVER_TABLE_HITS.value),
+      heapFalls: this.counter(wasm.DRIVER_HEAP_FALLS.value),
+      directFalls: this.counter(wasm.DRIVER_DIRECT_FALLS.value),
+      localTakes: tableTakes - remoteTakes,
+      remoteTakes,
+      liveTables: this.word(wasm.DRIVER_LIVE_TABLES.value),
+      highWater: this.word(wasm.DRIVER_HIGH_WATER.value),
+      clampedLengths: this.counter(wasm.DRIVER_CLAMPED_LENGTHS.value),
+    };
+  }
+
+  #records(count: number): UsedBuffer[] {
+    const words = this.reclaimed;
+    return Array.from({ length: count }, (_, i) => ({ token: words[2 * i], len: words[2 * i + 1] }));
+  }
+}
+
+interface DriverCalls {
+  enable(ptr: number): number;
+  add(ptr: number, stream: number, count: number): number;
+  publish(ptr: number): number;
+  reclaim(ptr: number, out: number, max: number): number;
+  arm(ptr: number, after: number): number;
+  suppress(ptr: number): void;
+  notificationData(ptr: number): number;
+  detach(ptr: number, out: number, max: number): number;
+}
+
+function driverCalls(wasm: Engine["wasm"], format: RingFormat): DriverCalls {
+  return format === "split"
+    ? {
+        enable: wasm.splitDriverEnable,
+        add: wasm.splitDriverAdd,
+        publish: wasm.splitDriverPublish,
+        reclaim: wasm.splitDriverReclaim,
+        arm: wasm.splitDriverArm,
+        suppress: wasm.splitDriverSuppress,
+        notificationData: wasm.splitDriverNotificationData,
+        detach: wasm.splitDriverDetach,
+      }
+    : {
+        enable: wasm.packedDriverEnable,
+        add: wasm.packedDriverAdd,
+        publish: wasm.packedDriverPublish,
+        reclaim: wasm.packedDriverReclaim,
+        arm: wasm.packedDriverArm,
+        suppress: wasm.packedDriverSuppress,
+        notificationData: wasm.packedDriverNotificationData,
+        detach: wasm.packedDriverDetach,
+      };
+}
+
+/** A view of a region, made again only when the memory has grown. */
+export function view(engine: Engine, current: Uint32Array | null, name: string): Uint32Array {
+  if (current !== null && current.buffer === engine.memory.buffer) return current;
+  const region = engine.region(name);
+  return new Uint32Array(engine.memory.buffer, region.ptr, region.bytes >>> 2);
+}

@@ -1,0 +1,243 @@
+import { instantiate } from "@assemblyscript/loader";
+import { TLSF_SOUND } from "../assembly/abi.ts";
+import { DeviceQueue, type DeviceQueueConfig } from "./device-queue.ts";
+import { DriverQueue, type DriverQueueConfig } from "./driver-queue.ts";
+import { ConfigError, MemoryTooSmallError } from "./errors.ts";
+import {
+  type EngineLimits,
+  placeParts,
+  planRegions,
+  printMap,
+  type Region,
+  type RegionRequest,
+  resolveLimits,
+} from "./layout.ts";
+import { VirtioDevice } from "./virtio-device.ts";
+import type { VringExports } from "./wasm.ts";
+
+const PAGE = 65536;
+
+export interface EngineOptions extends Partial<EngineLimits> {
+  /** A memory to live in, private or shared; default: one of the engine's own, exactly as large as needed. */
+  memory?: WebAssembly.Memory;
+  /** The part of `memory` that is the engine's, in bytes; default: all of it. Nothing outside is touched but rings and buffers. */
+  region?: { offset: number; length: number };
+  /** Bytes of the engine's own memory, when more than needed is wanted. */
+  memoryBytes?: number;
+  /** The engine's code, where it can't be loaded from beside this file (workers, strict CSP). */
+  module?: WebAssembly.Module | BufferSource;
+}
+
+export interface QueuePairConfig extends Omit<DriverQueueConfig, "size"> {
+  /** Entries of the ring; default: the most that were reserved. */
+  size?: number;
+  /** Most elements of a buffer that the device half accepts; default: the ring's size. */
+  maxChain?: number;
+}
+
+/** The engine: one WebAssembly instance in one memory, whose map is sealed when `create` returns. */
+export class Engine {
+  readonly memory: WebAssembly.Memory;
+  readonly limits: EngineLimits;
+  /** Raw exports: what the handles call on the hot path. */
+  readonly wasm: VringExports;
+  readonly devices: readonly VirtioDevice[];
+  readonly regions: readonly Region[];
+  /** Packet data, where peers can reach it. */
+  readonly buffers: Region;
+  /** The host's own, where peers can't. */
+  readonly scratch: Region;
+  /** First byte of the arena, of its shared part, and one past its last. */
+  readonly base: number;
+  readonly sharedBase: number;
+  readonly end: number;
+  readonly #limit: number;
+  readonly #byName = new Map<string, Region>();
+  #u32: Uint32Array;
+
+  private constructor(
+    wasm: VringExports,
+    memory: WebAssembly.Memory,
+    limits: EngineLimits,
+    base: number,
+    limit: number,
+  ) {
+    const requests = planRegions(wasm, limits);
+    const { sharedBase, end } = placeParts(wasm, base, requests);
+    this.wasm = wasm;
+    this.memory = memory;
+    this.limits = limits;
+    this.base = base;
+    this.sharedBase = sharedBase;
+    this.end = end;
+    this.#limit = limit;
+    this.#u32 = new Uint32Array(memory.buffer);
+    wasm.arenaInit(base, sharedBase, end);
+    this.regions = requests.map((request) => this.#take(request));
+    wasm.arenaSeal(base);
+    this.buffers = this.region("buffers");
+    this.scratch = this.region("scratch");
+    const heap = this.region("heap");
+    wasm.tlsfInit(this.region("heap control").ptr, heap.ptr, heap.bytes);
+    this.devices = Array.from({ length: limits.devices }, (_, index) => new VirtioDevice(this, index));
+  }
+
+  /**
+   * Loads the engine and lays out its memory.
+   * @throws ConfigError for a limit out of range, MemoryTooSmallError with the bytes that are needed.
+   */
+  static async create(options: EngineOptions = {}): Promise<Engine> {
+    const limits = resolveLimits(options);
+    const shared = options.memory !== undefined && isShared(options.memory);
+    const module = await compile(options.module, shared);
+    // The sizes of the control blocks are the compiler's, so they are asked for before there is a memory.
+    const probe = await start(
+      module,
+      new WebAssembly.Memory(shared ? { initial: 0, maximum: 1, shared } : { initial: 0 }),
+    );
+    const base = options.region?.offset ?? 0;
+    if (!Number.isInteger(base) || base < 0 || base % 64 !== 0) {
+      throw new ConfigError(`region.offset is ${base}, but must be a multiple of 64`);
+    }
+    const needed = placeParts(probe, base, planRegions(probe, limits)).end - base;
+    if (needed > 2 ** 32 - PAGE) throw new MemoryTooSmallError(needed, 2 ** 32 - PAGE);
+
+    let memory = options.memory;
+    if (memory === undefined) {
+      if (options.region !== undefined)
+        throw new ConfigError("region is given without the memory that it is a part of");
+      const bytes = options.memoryBytes ?? needed;
+      if (bytes < needed) throw new MemoryTooSmallError(needed, bytes);
+      const pages = Math.ceil(bytes / PAGE);
+      memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    }
+    const length = options.region?.length ?? memory.buffer.byteLength - base;
+    if (base + length > memory.buffer.byteLength) {
+      throw new ConfigError(
+        `the region ends at ${base + length}, but the memory has ${memory.buffer.byteLength} bytes`,
+      );
+    }
+    if (length < needed) throw new MemoryTooSmallError(needed, length);
+    return new Engine(await start(module, memory), memory, limits, base, base + length);
+  }
+
+  /**
+   * Both halves of queue `index` over the ring memory that was reserved for it.
+   * @throws RefusedError for a size or a source that is not to be had.
+   */
+  connect(index: number, config: QueuePairConfig = {}): { driver: DriverQueue; device: DeviceQueue } {
+    const driver = this.driverQueue(index, config);
+    const { size, format, features } = driver;
+    const { desc, driverArea, deviceArea } = driver.addresses;
+    const device = this.deviceQueue(index, {
+      format,
+      size,
+      features,
+      device: config.device,
+      maxChain: config.maxChain,
+      desc,
+      driverArea,
+      deviceArea,
+    });
+    return { driver, device };
+  }
+
+  /** The driver half of queue `index`, over the ring memory that was reserved for it. */
+  driverQueue(index: number, config: DriverQueueConfig = {}): DriverQueue {
+    this.#checkIndex(index);
+    return new DriverQueue(this, index, config);
+  }
+
+  /** The device half of queue `index`, over rings at bus addresses that its driver has given. */
+  deviceQueue(index: number, config: DeviceQueueConfig): DeviceQueue {
+    this.#checkIndex(index);
+    return new DeviceQueue(this, index, config);
+  }
+
+  /** What lies where: one line a region. */
+  memoryMap(): string {
+    return printMap(this.base, this.sharedBase, this.end, this.#limit, [...this.regions]);
+  }
+
+  /** The region of this name in the memory map. */
+  region(name: string): Region {
+    const region = this.#byName.get(name);
+    if (region === undefined) throw new ConfigError(`the memory map has no region "${name}"`);
+    return region;
+  }
+
+  /** The whole memory as 32-bit words; rebuilt when the memory has grown. */
+  get u32(): Uint32Array {
+    if (this.#u32.buffer !== this.memory.buffer) this.#u32 = new Uint32Array(this.memory.buffer);
+    return this.#u32;
+  }
+
+  /** A view of `bytes` bytes at `ptr`. Allocates the view. */
+  bytes(ptr: number, bytes: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, ptr, bytes);
+  }
+
+  /** A 64-bit counter as a number. Allocates. */
+  readU64(ptr: number): number {
+    return Number(new DataView(this.memory.buffer).getBigUint64(ptr, true));
+  }
+
+  /** Blocks that the general allocator has handed out, counted by walking its region. */
+  heapLiveBlocks(): number {
+    return this.wasm.tlsfLiveBlocks(this.region("heap control").ptr);
+  }
+
+  /** Whether the general allocator's region, lists and maps agree. */
+  heapIsSound(): boolean {
+    return this.wasm.tlsfCheck(this.region("heap control").ptr) === TLSF_SOUND;
+  }
+
+  #take(request: RegionRequest): Region {
+    const take = request.part === "private" ? this.wasm.arenaTakePrivate : this.wasm.arenaTakeShared;
+    const region = { ...request, ptr: take(this.base, request.bytes, request.align) >>> 0 };
+    this.#byName.set(request.name, region);
+    return region;
+  }
+
+  #checkIndex(index: number): void {
+    if (!Number.isInteger(index) || index < 0 || index >= this.limits.queues) {
+      throw new ConfigError(
+        `queue ${index} is not among the ${this.limits.queues} that memory is reserved for`,
+      );
+    }
+  }
+}
+
+function isShared(memory: WebAssembly.Memory): boolean {
+  return typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
+}
+
+async function start(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<VringExports> {
+  const { instance } = await instantiate(module, { env: { memory } });
+  return instance.exports as unknown as VringExports;
+}
+
+async function compile(
+  given: WebAssembly.Module | BufferSource | undefined,
+  shared: boolean,
+): Promise<WebAssembly.Module> {
+  if (given instanceof WebAssembly.Module) return given;
+  if (given !== undefined) return WebAssembly.compile(given);
+  const url = shared
+    ? new URL("./vring-shared.wasm", import.meta.url)
+    : new URL("./vring.wasm", import.meta.url);
+  return WebAssembly.compile(await load(url));
+}
+
+/** The bytes at a URL: fetched, or read where a file: URL can't be fetched (Node). */
+async function load(url: URL): Promise<BufferSource> {
+  if (url.protocol === "file:") {
+    const process = (globalThis as { process?: { getBuiltinModule?(id: string): unknown } }).process;
+    const fs = process?.getBuiltinModule?.("node:fs") as typeof import("node:fs") | undefined;
+    if (fs !== undefined) return fs.promises.readFile(url) as Promise<BufferSource>;
+  }
+  const response = await fetch(url);
+  if (!response.ok)
+    throw new ConfigError(`the engine could not be loaded from ${url.href}: status ${response.status}`);
+  return response.arrayBuffer();
+}

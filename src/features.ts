@@ -1,0 +1,32 @@
+/** Reserved feature bits (virtio 1.4, section 6) by name, as masks for a negotiated feature word. */
+import * as abi from "../assembly/abi.ts";
+import * as spec from "../assembly/spec.ts";
+
+function bit(number: number): bigint {
+  return 1n << BigInt(number);
+}
+
+export const Features = {
+  INDIRECT_DESC: bit(spec.VIRTIO_F_INDIRECT_DESC),
+  EVENT_IDX: bit(spec.VIRTIO_F_EVENT_IDX),
+  VERSION_1: bit(spec.VIRTIO_F_VERSION_1),
+  ACCESS_PLATFORM: bit(spec.VIRTIO_F_ACCESS_PLATFORM),
+  RING_PACKED: bit(spec.VIRTIO_F_RING_PACKED),
+  IN_ORDER: bit(spec.VIRTIO_F_IN_ORDER),
+  ORDER_PLATFORM: bit(spec.VIRTIO_F_ORDER_PLATFORM),
+  NOTIFICATION_DATA: bit(spec.VIRTIO_F_NOTIFICATION_DATA),
+  NOTIF_CONFIG_DATA: bit(spec.VIRTIO_F_NOTIF_CONFIG_DATA),
+  RING_RESET: bit(spec.VIRTIO_F_RING_RESET),
+} as const;
+
+/** What a queue does unless told otherwise: tables and event indices, as every current peer has them. */
+export const DEFAULT_FEATURES = Features.VERSION_1 | Features.INDIRECT_DESC | Features.EVENT_IDX;
+
+/** The engine's QUEUE_F_* bits for a negotiated feature word. */
+export function queueFlags(features: bigint): number {
+  let flags = 0;
+  if (features & Features.INDIRECT_DESC) flags |= abi.QUEUE_F_INDIRECT;
+  if (features & Features.EVENT_IDX) flags |= abi.QUEUE_F_EVENT_IDX;
+  if (features & Features.IN_ORDER) flags |= abi.QUEUE_F_IN_ORDER;
+  return flags;
+}

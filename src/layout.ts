@@ -1,0 +1,188 @@
+/**
+ * The memory map: what the options ask for, as a list of regions that is known before any memory
+ * is. The arena hands them out in this order, and is then sealed.
+ */
+import * as abi from "../assembly/abi.ts";
+import * as spec from "../assembly/spec.ts";
+import { ConfigError } from "./errors.ts";
+import type { VringExports } from "./wasm.ts";
+
+export interface EngineLimits {
+  /** Most queues; each has a driver half and a device half. Default 1. */
+  queues: number;
+  /** Most entries of a ring, 1 to 32768. Default 256. */
+  queueSize: number;
+  /** Virtio devices: each has a status, features and an address space. Default 1. */
+  devices: number;
+  /** Most buffers of a burst. Default 32. */
+  batch: number;
+  /** Most elements of a buffer that a whole burst of them may have. Default 19. */
+  maxSgs: number;
+  /** Most elements that a cached indirect table holds, 0 to 19. Default 4. */
+  threshold: number;
+  /** NUMA nodes that `per-node` tables are kept for, 1 to 4. Default 1. */
+  nodes: number;
+  /** Bytes of the general allocator. Default: a table of `maxSgs` for every ring entry. */
+  heapBytes: number;
+  /** Bytes for packet data, in the part that peers can reach. Default 1 MiB. */
+  bufferBytes: number;
+  /** Bytes for the host's own use, in the part that peers can't reach. Default 0. */
+  scratchBytes: number;
+}
+
+export type Part = "private" | "shared";
+
+export interface RegionRequest {
+  name: string;
+  part: Part;
+  bytes: number;
+  align: number;
+}
+
+export interface Region extends RegionRequest {
+  ptr: number;
+}
+
+const PAGE = 65536;
+
+export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
+  const limits: EngineLimits = {
+    queues: options.queues ?? 1,
+    queueSize: options.queueSize ?? 256,
+    devices: options.devices ?? 1,
+    batch: options.batch ?? 32,
+    maxSgs: options.maxSgs ?? 19,
+    threshold: options.threshold ?? 4,
+    nodes: options.nodes ?? 1,
+    heapBytes: 0,
+    bufferBytes: options.bufferBytes ?? 1 << 20,
+    scratchBytes: options.scratchBytes ?? 0,
+  };
+  const tableBytes = (limits.maxSgs + 1) * spec.VIRTQ_DESC_SIZE;
+  limits.heapBytes = options.heapBytes ?? limits.queues * limits.queueSize * tableBytes + 64;
+  check(limits, "queues", 1, 65536);
+  check(limits, "queueSize", 1, spec.VIRTQ_MAX_SIZE);
+  check(limits, "devices", 1, 65536);
+  check(limits, "batch", 1, spec.VIRTQ_MAX_SIZE);
+  check(limits, "maxSgs", 1, spec.VIRTQ_MAX_SIZE);
+  check(limits, "threshold", 0, abi.MAX_THRESHOLD);
+  check(limits, "nodes", 1, abi.MAX_NODES);
+  check(limits, "heapBytes", 64, 2 ** 32 - PAGE);
+  check(limits, "bufferBytes", 0, 2 ** 32 - PAGE);
+  check(limits, "scratchBytes", 0, 2 ** 32 - PAGE);
+  return limits;
+}
+
+function check(limits: EngineLimits, name: keyof EngineLimits, least: number, most: number): void {
+  const value = limits[name];
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new ConfigError(`${name} is ${value}, but must be a whole number from ${least} to ${most}`);
+  }
+}
+
+/** Bytes of the four staging areas of a queue (abi.ts). */
+export function stagingBytes(limits: EngineLimits): {
+  add: number;
+  popped: number;
+  used: number;
+  reclaimed: number;
+} {
+  const { batch, maxSgs, queueSize } = limits;
+  return {
+    add: Math.max(batch * (abi.ADD_HEADER + maxSgs * abi.SEGMENT), abi.ADD_HEADER + queueSize * abi.SEGMENT),
+    popped: Math.max(
+      batch * (abi.POP_HEADER + maxSgs * abi.SEGMENT),
+      abi.POP_HEADER + queueSize * abi.SEGMENT,
+    ),
+    used: batch * abi.USED_RECORD,
+    reclaimed: batch * abi.RECLAIM_RECORD,
+  };
+}
+
+/** Every region that the limits ask for, in the order in which the arena hands them out. */
+export function planRegions(wasm: VringExports, limits: EngineLimits): RegionRequest[] {
+  const { queueSize: size, nodes, threshold } = limits;
+  const line = abi.CACHE_LINE;
+  const staging = stagingBytes(limits);
+  const regions: RegionRequest[] = [];
+  const take = (part: Part, name: string, bytes: number, align = line): void => {
+    regions.push({ name, part, bytes, align });
+  };
+  for (let i = 0; i < limits.devices; i++) {
+    take("private", `device ${i}`, wasm.DEVICE_BYTES.value);
+    take("private", `device ${i} address space`, wasm.SPACE_BYTES.value);
+  }
+  take("private", "heap control", wasm.tlsfControlBytes());
+  take("private", "loop", wasm.LOOP_BYTES.value);
+  for (let i = 0; i < limits.queues; i++) {
+    const driver = Math.max(wasm.SPLIT_DRIVER_BYTES.value, wasm.PACKED_DRIVER_BYTES.value);
+    const device = Math.max(wasm.SPLIT_DEVICE_BYTES.value, wasm.PACKED_DEVICE_BYTES.value);
+    const shadow = Math.max(wasm.splitDeviceShadowBytes(size), wasm.packedDeviceShadowBytes(size));
+    take("private", `queue ${i} driver`, driver);
+    take("private", `queue ${i} driver records`, size * 16);
+    for (let node = 0; node < nodes; node++)
+      take("private", `queue ${i} free tables, node ${node}`, wasm.stackBytes(size));
+    take("private", `queue ${i} device`, device);
+    take("private", `queue ${i} device records`, shadow);
+    take("private", `queue ${i} staging add`, staging.add);
+    take("private", `queue ${i} staging popped`, staging.popped);
+    take("private", `queue ${i} staging used`, staging.used);
+    take("private", `queue ${i} staging reclaimed`, staging.reclaimed);
+  }
+  take("private", "scratch", limits.scratchBytes);
+  for (let i = 0; i < limits.queues; i++) {
+    // The larger of both formats (3.2, 3.4): the event words belong to the areas whatever is negotiated.
+    take("shared", `queue ${i} descriptor area`, size * spec.VIRTQ_DESC_SIZE);
+    take("shared", `queue ${i} driver area`, 6 + 2 * size);
+    take("shared", `queue ${i} device area`, 6 + 8 * size);
+    take("shared", `queue ${i} tables`, nodes * size * threshold * spec.VIRTQ_DESC_SIZE);
+  }
+  take("shared", "heap", limits.heapBytes);
+  take("shared", "buffers", limits.bufferBytes);
+  return regions;
+}
+
+/** Where the shared part starts and the arena ends, for an arena that starts at `base`. */
+export function placeParts(
+  wasm: VringExports,
+  base: number,
+  regions: RegionRequest[],
+): { sharedBase: number; end: number } {
+  const sum = (from: number, part: Part): number => {
+    let next = from;
+    for (const region of regions) {
+      if (region.part === part) next = alignUp(next, region.align) + region.bytes;
+    }
+    return next;
+  };
+  const sharedBase = alignUp(
+    sum(base + alignUp(wasm.ARENA_BYTES.value, abi.CACHE_LINE), "private"),
+    abi.CACHE_LINE,
+  );
+  return { sharedBase, end: alignUp(sum(sharedBase, "shared"), abi.CACHE_LINE) };
+}
+
+export function alignUp(value: number, align: number): number {
+  return Math.ceil(value / align) * align;
+}
+
+/** The map as text: one line a region, with the parts and the free rest. */
+export function printMap(
+  base: number,
+  sharedBase: number,
+  end: number,
+  limit: number,
+  regions: Region[],
+): string {
+  const hex = (value: number): string => value.toString(16).padStart(8, "0");
+  const lines = [`${hex(base)}  private part, ${sharedBase - base} bytes`];
+  for (const part of ["private", "shared"] as const) {
+    if (part === "shared") lines.push(`${hex(sharedBase)}  shared part, ${end - sharedBase} bytes`);
+    for (const region of regions) {
+      if (region.part !== part || region.bytes === 0) continue;
+      lines.push(`  ${hex(region.ptr)}  ${region.bytes.toString().padStart(10)}  ${region.name}`);
+    }
+  }
+  lines.push(`${hex(end)}  end, ${limit - end} bytes free`);
+  return lines.join("\n");
+}
