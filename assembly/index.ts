@@ -1,5 +1,6 @@
 // What the host sees: exports only. Codes and limits are in abi.ts, which both sides import.
 
+export { copyBytesRepeat, memoryCopyRepeat, tableTakeGive, tlsfTakeGive } from "./bench";
 export { spaceInit } from "./dma/space";
 export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/arena";
 export { copyBytes } from "./mem/copy";

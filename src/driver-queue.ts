@@ -272,7 +272,7 @@ export class DriverQueue extends QueueHalf {
       publishes: this.counter(wasm.DRIVER_PUBLISHES.value),
       doorbells: this.counter(wasm.DRIVER_DOORBELLS.value),
       tableTakes,
-      tableHits: this.counter(wasm.DRIVER_TABLE_HITS.value),
+      tableHits: tableTakes - this.counter(wasm.DRIVER_TABLE_MISSES.value),
       heapFalls: this.counter(wasm.DRIVER_HEAP_FALLS.value),
       directFalls: this.counter(wasm.DRIVER_DIRECT_FALLS.value),
       localTakes: tableTakes - remoteTakes,

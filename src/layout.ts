@@ -90,10 +90,8 @@ export function stagingBytes(limits: EngineLimits): {
   const { batch, maxSgs, queueSize } = limits;
   return {
     add: Math.max(batch * (abi.ADD_HEADER + maxSgs * abi.SEGMENT), abi.ADD_HEADER + queueSize * abi.SEGMENT),
-    popped: Math.max(
-      batch * (abi.POP_HEADER + maxSgs * abi.SEGMENT),
-      abi.POP_HEADER + queueSize * abi.SEGMENT,
-    ),
+    // The device half starts a buffer only where the longest would fit.
+    popped: batch * (abi.POP_HEADER + maxSgs * abi.SEGMENT) + abi.POP_HEADER + queueSize * abi.SEGMENT,
     used: batch * abi.USED_RECORD,
     reclaimed: batch * abi.RECLAIM_RECORD,
   };

@@ -1,8 +1,16 @@
 // What both device halves have in common: where their rings are, and what they check before use.
 
-import { OK, QUEUE_LIVE, R_QUEUE_LIVE, R_RING_ADDRESS, R_RING_ALIGNMENT, R_RING_OVERLAP } from "../abi";
+import {
+  OK,
+  QUEUE_LIVE,
+  R_QUEUE_LIVE,
+  R_RING_ADDRESS,
+  R_RING_ALIGNMENT,
+  R_RING_OVERLAP,
+  R_STAGING_SIZE,
+} from "../abi";
 import { inWindow } from "../dma/space";
-import { Queue } from "./queue";
+import { breakQueue, Queue, refuse } from "./queue";
 
 // A handle names a popped buffer until it is marked used: the index of its shadow record, and the
 // queue's generation, so that a completion from before a reset does not meet a later buffer (V-V-01).
@@ -11,11 +19,21 @@ import { Queue } from "./queue";
 export const HANDLE_SHIFT: u32 = 16;
 export const HANDLE_RECORD: u32 = 0xffff;
 
+/** Where a popped record has its two byte counts, and one writable element in its element counts. */
+export const POP_READABLE: u32 = 8;
+export const POP_WRITABLE: u32 = 12;
+export const WRITABLE: u32 = 0x10000;
+
 @unmanaged
 export class DeviceQueue extends Queue {
   generation: u32;
   /** Most elements of a buffer that are accepted (S-B-05, P-V-05); at most the ring's size. */
   maxChain: u32;
+  /** The identity window of the address space, and what turns a bus address in it into a place. */
+  windowDelta: u32;
+  _pad: u32;
+  windowBase: u64;
+  windowLength: u64;
   /** Bus addresses of the three areas, as the driver gave them. */
   descAddr: u64;
   driverAddr: u64;
@@ -55,6 +73,9 @@ export function placeRings(
   queue.driverArea = place(queue, driver);
   queue.deviceArea = place(queue, device);
   // A completion that still carries an older generation is refused.
+  queue.windowBase = base;
+  queue.windowLength = length;
+  queue.windowDelta = queue.space.offset - <u32>base;
   queue.generation = (queue.generation + 1) & 0xffff;
   if (queue.maxChain == 0 || queue.maxChain > queue.size) queue.maxChain = queue.size;
   return OK;
@@ -66,4 +87,10 @@ function place(queue: DeviceQueue, addr: u64): u32 {
 
 function overlap(a: u64, aBytes: u64, b: u64, bBytes: u64): bool {
   return a < b + bBytes && b < a + aBytes;
+}
+
+/** What does not fit any more waits for the next burst; what never fits is the caller's mistake. */
+export function popError(queue: DeviceQueue, error: u32, index: u32, done: u32): void {
+  if (error != R_STAGING_SIZE) breakQueue(queue, error, index);
+  else if (!done) refuse(queue, R_STAGING_SIZE, index);
 }

@@ -20,6 +20,8 @@ export const RECORD_CAPACITY: u32 = 4;
 export const RECORD_TABLE: u32 = 8;
 export const RECORD_NEXT: u32 = 12;
 export const RECORD_LAST: u32 = 14;
+/** `next` in the word that starts at RECORD_TABLE. */
+export const RECORD_NEXT_BITS: u64 = 0xffff_0000_0000;
 export const RECORD_COUNT: u32 = 14;
 /** No index of a ring of at most 32768 entries. */
 export const NOT_A_HEAD: u32 = 0xffff;
@@ -57,7 +59,8 @@ export class DriverQueue extends Queue {
   cacheOff: u32;
   liveTables: u32;
   highWater: u32;
-  _pad: u32;
+  /** Elements of the staged buffer that the source could not serve, when a burst stopped for it; 0 if none. */
+  wanted: u32;
 
   // Counters, since the queue was enabled first
   added: u64;
@@ -65,7 +68,7 @@ export class DriverQueue extends Queue {
   publishes: u64;
   doorbells: u64;
   tableTakes: u64;
-  tableHits: u64;
+  tableMisses: u64;
   heapFalls: u64;
   directFalls: u64;
   remoteTakes: u64;

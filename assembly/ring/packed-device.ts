@@ -26,7 +26,7 @@ import {
   USED_RECORD,
 } from "../abi";
 import { deviceRuns } from "../device";
-import { busDelta, inWindow } from "../dma/space";
+import { inWindow } from "../dma/space";
 import { acquire32, acquire64, release32, release64 } from "../mem/fence";
 import {
   RING_EVENT_FLAGS_DESC,
@@ -36,7 +36,16 @@ import {
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
 } from "../spec";
-import { DeviceQueue, HANDLE_RECORD, HANDLE_SHIFT, placeRings } from "./device";
+import {
+  DeviceQueue,
+  HANDLE_RECORD,
+  HANDLE_SHIFT,
+  POP_READABLE,
+  POP_WRITABLE,
+  placeRings,
+  popError,
+  WRITABLE,
+} from "./device";
 import { packedEventCrossed } from "./event";
 import {
   availableBits,
@@ -49,7 +58,7 @@ import {
   packedSizeIsLegal,
   usedBits,
 } from "./packed-layout";
-import { breakQueue, clearFaults, isLive, refuse } from "./queue";
+import { clearFaults, isLive, refuse } from "./queue";
 
 // A shadow record, one for each buffer in flight. A driver's buffer ids are any 16 bits (P-B-06)
 // and a start slot can be made available again while its first buffer is still in flight, so
@@ -62,8 +71,11 @@ const RECORD_SLOTS: u32 = 4;
 const RECORD_ID: u32 = 6;
 const RECORD_NEXT: u32 = 8;
 
-/** The id in a descriptor's high word. */
-const ID_MASK: u64 = 0xffff_0000_0000;
+// A descriptor's high word: len, id, flags.
+const ID_BITS: u64 = 0xffff_0000_0000;
+const NEXT: u64 = (<u64>VIRTQ_DESC_F_NEXT) << 48;
+const WRITE: u64 = (<u64>VIRTQ_DESC_F_WRITE) << 48;
+const INDIRECT: u64 = (<u64>VIRTQ_DESC_F_INDIRECT) << 48;
 
 export function packedDeviceShadowBytes(capacity: u32): u32 {
   return capacity << RECORD_BITS;
@@ -152,166 +164,153 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   const queue = changetype<PackedDevice>(ptr);
   queue.refusal = 0;
   if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
-  const size = queue.size;
-  const desc = queue.desc;
-  const records = queue.records;
-  const base = queue.space.base;
-  const length = queue.space.length;
-  const delta = <u32>busDelta(queue.space);
-  const indirect = queue.flags & QUEUE_F_INDIRECT;
-  const maxChain = queue.maxChain;
-  const generation = queue.generation << HANDLE_SHIFT;
-  const end = out + bytes;
+  const end = out + bytes - queue.maxChain * SEGMENT - POP_HEADER;
   let slot = queue.nextAvail;
   let bits = availableBits(queue.availWrap);
   let slotsInFlight = queue.slotsInFlight;
-  let freeRecord = queue.freeRecord;
   let error: u32 = OK;
-  let errorIndex: u32 = 0;
   // H-V-01's twin: one lap bounds a burst, whatever the flags say.
-  max = min(max, size);
+  max = min(max, queue.size);
 
+  // What only changes from one buffer to the next stays in the control block: a local that lives
+  // through both loops costs a spill where a field costs a load.
   let done: u32 = 0;
   for (; done < max; done++) {
-    let at = desc + (slot << 4);
+    let at = queue.desc + (slot << 4);
     // P-V-07: flags, id and len as one snapshot, before addr.
     let high = acquire64(at + 8);
-    let descFlags = <u32>(high >> 48);
-    if ((descFlags & OWNER_BITS) != bits) break;
-    errorIndex = slot;
-    let segment = out + POP_HEADER;
-    let readable: u32 = 0;
-    let writable: u32 = 0;
-    let readableBytes: u64 = 0;
-    let writableBytes: u64 = 0;
-    let slots: u32 = 1;
-    let nextSlot = slot + 1;
-    let nextBits = bits;
-    if (nextSlot == size) {
-      nextSlot = 0;
-      nextBits ^= OWNER_BITS;
-    }
-    if (slotsInFlight >= size) {
+    if ((<u32>(high >> 48) & OWNER_BITS) != bits) break;
+    if (slotsInFlight >= queue.size) {
       error = E_RING_OVERRUN;
       break;
     }
-
-    // An element is (addr, high); it comes from the ring, or from a table whose bound is `entries`.
-    let entries: u32 = 0;
+    if (out > end) {
+      error = R_STAGING_SIZE;
+      break;
+    }
     let addr = load<u64>(at);
-    if (descFlags & VIRTQ_DESC_F_INDIRECT) {
-      const len = <u32>high;
-      if (!indirect) error = E_INDIRECT_NOT_NEGOTIATED;
-      // P-D-08.
-      else if (descFlags & VIRTQ_DESC_F_NEXT) error = E_INDIRECT_IN_LIST;
-      // H-V-04.
-      else if (!len || len & 15 || len >> 4 > size) error = E_TABLE_LENGTH;
-      else if (len >> 4 > maxChain) error = E_CHAIN_TOO_LONG;
-      else if (!inWindow(base, length, addr, len)) error = E_TABLE_ADDRESS;
-      if (error) break;
-      entries = len >> 4;
-      at = <u32>addr + delta;
+    let slots: u32 = 1;
+    let nextSlot = slot + 1;
+    let nextBits = bits;
+    if (nextSlot == queue.size) {
+      nextSlot = 0;
+      nextBits ^= OWNER_BITS;
+    }
+    let segment = out + POP_HEADER;
+    // Readable elements in the low half, writable ones in the high half.
+    let counts: u32 = 0;
+    let total: u64 = 0;
+
+    if (high & INDIRECT) {
       // P-V-03: entries in memory order, and no flag but WRITE counts there.
-      for (let left = entries; left; left--) {
+      error = indirectError(queue, addr, high);
+      if (error) break;
+      let left = <u32>high >> 4;
+      at = <u32>addr + queue.windowDelta;
+      for (; left; left--) {
         addr = load<u64>(at);
-        const entryHigh = load<u64>(at, 8);
-        const entryLen = <u32>entryHigh;
+        const entry = load<u64>(at, 8);
         at += 16;
-        if (!entryLen) continue;
-        if (!inWindow(base, length, addr, entryLen)) {
+        const len = entry & 0xffff_ffff;
+        // H-V-07: an element without bytes is skipped.
+        if (!len) continue;
+        const from = addr - queue.windowBase;
+        if (from > queue.windowLength) {
           error = E_BUFFER_ADDRESS;
           break;
         }
-        if ((entryHigh >> 48) & VIRTQ_DESC_F_WRITE) {
-          writable++;
-          writableBytes += entryLen;
+        if (len > queue.windowLength - from) {
+          error = E_BUFFER_ADDRESS;
+          break;
+        }
+        if (entry & WRITE) {
+          if (counts < WRITABLE) store<u32>(out, <u32>total, POP_READABLE);
+          counts += WRITABLE;
         } else {
-          if (writable) {
+          if (counts >= WRITABLE) {
             error = E_READABLE_AFTER_WRITABLE;
             break;
           }
-          readable++;
-          readableBytes += entryLen;
+          counts++;
         }
-        if (segment + SEGMENT > end) {
-          error = R_STAGING_SIZE;
-          break;
-        }
-        store<u64>(segment, <u64>(<u32>addr + delta) | ((<u64>entryLen) << 32));
+        total += len;
+        store<u64>(segment, <u64>(<u32>addr + queue.windowDelta) | (len << 32));
         segment += SEGMENT;
       }
     } else {
       for (;;) {
-        const len = <u32>high;
+        const len = high & 0xffff_ffff;
         // H-V-07: an element without bytes is skipped.
         if (len) {
           // H-V-05.
-          if (!inWindow(base, length, addr, len)) {
+          const from = addr - queue.windowBase;
+          if (from > queue.windowLength) {
             error = E_BUFFER_ADDRESS;
             break;
           }
-          if (descFlags & VIRTQ_DESC_F_WRITE) {
-            writable++;
-            writableBytes += len;
+          if (len > queue.windowLength - from) {
+            error = E_BUFFER_ADDRESS;
+            break;
+          }
+          if (high & WRITE) {
+            if (counts < WRITABLE) store<u32>(out, <u32>total, POP_READABLE);
+            counts += WRITABLE;
           } else {
             // H-V-08.
-            if (writable) {
+            if (counts >= WRITABLE) {
               error = E_READABLE_AFTER_WRITABLE;
               break;
             }
-            readable++;
-            readableBytes += len;
+            counts++;
           }
-          if (segment + SEGMENT > end) {
-            error = R_STAGING_SIZE;
-            break;
-          }
-          store<u64>(segment, <u64>(<u32>addr + delta) | ((<u64>len) << 32));
+          total += len;
+          store<u64>(segment, <u64>(<u32>addr + queue.windowDelta) | (len << 32));
           segment += SEGMENT;
         }
-        if (!(descFlags & VIRTQ_DESC_F_NEXT)) break;
+        if (!(high & NEXT)) break;
         // H-V-03: a list has at most as many elements as slots that are not in flight.
-        if (slots == maxChain) {
+        if (slots == queue.maxChain) {
           error = E_CHAIN_TOO_LONG;
           break;
         }
-        if (slotsInFlight + slots >= size) {
+        if (slotsInFlight + slots >= queue.size) {
           error = E_RING_OVERRUN;
           break;
         }
-        at = desc + (nextSlot << 4);
+        at = queue.desc + (nextSlot << 4);
         high = load<u64>(at, 8);
         addr = load<u64>(at);
-        descFlags = <u32>(high >> 48);
         slots++;
-        if (++nextSlot == size) {
+        if (++nextSlot == queue.size) {
           nextSlot = 0;
           nextBits ^= OWNER_BITS;
         }
-        if (descFlags & VIRTQ_DESC_F_INDIRECT) {
+        // P-D-08.
+        if (high & INDIRECT) {
           error = E_INDIRECT_IN_LIST;
           break;
         }
       }
     }
     if (error) break;
-    if (segment > end) {
-      error = R_STAGING_SIZE;
-      break;
-    }
-    if (readableBytes + writableBytes > 0x1_0000_0000) {
+    if (total > 0x1_0000_0000) {
       error = E_CHAIN_BYTES;
       break;
     }
 
-    const handle = freeRecord;
-    const record = records + (handle << RECORD_BITS);
-    freeRecord = load<u32>(record, RECORD_NEXT);
-    const capacity = min<u64>(writableBytes, u32.MAX_VALUE) as u32;
+    let capacity: u32 = 0;
+    if (counts >= WRITABLE) {
+      capacity = min<u64>(total - load<u32>(out, POP_READABLE), u32.MAX_VALUE) as u32;
+      store<u32>(out, capacity, POP_WRITABLE);
+    } else {
+      store<u64>(out, <u64>(<u32>total), POP_READABLE);
+    }
+    const handle = queue.freeRecord;
+    const record = queue.records + (handle << RECORD_BITS);
+    queue.freeRecord = load<u32>(record, RECORD_NEXT);
     // P-B-06: the id is that of the last descriptor of the list.
-    store<u64>(record, <u64>capacity | ((<u64>slots) << 32) | ((high & ID_MASK) << 16));
-    store<u64>(out, <u64>(handle | generation) | ((<u64>(readable | (writable << 16))) << 32));
-    store<u64>(out, <u64>(<u32>readableBytes) | ((<u64>capacity) << 32), 8);
+    store<u64>(record, <u64>capacity | ((<u64>slots) << 32) | ((high & ID_BITS) << 16));
+    store<u64>(out, <u64>(handle | (queue.generation << HANDLE_SHIFT)) | ((<u64>counts) << 32));
     out = segment;
     slot = nextSlot;
     bits = nextBits;
@@ -321,104 +320,127 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   queue.nextAvail = slot;
   queue.availWrap = <u32>(bits == availableBits(1));
   queue.slotsInFlight = slotsInFlight;
-  queue.freeRecord = freeRecord;
   queue.cursor = out;
   queue.popped += done;
-  if (error == R_STAGING_SIZE) {
-    // What does not fit any more waits for the next burst; what never fits is the caller's mistake.
-    if (!done) refuse(queue, R_STAGING_SIZE, errorIndex);
-  } else if (error) {
-    breakQueue(queue, error, errorIndex);
-  }
+  if (error) popError(queue, error, slot, done);
   return done;
+}
+
+/** What is wrong with a descriptor that refers to a table, where the table lies included. */
+@inline
+function indirectError(queue: PackedDevice, addr: u64, high: u64): u32 {
+  const len = <u32>high;
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return E_INDIRECT_NOT_NEGOTIATED;
+  // P-D-08.
+  if (high & NEXT) return E_INDIRECT_IN_LIST;
+  // H-V-04.
+  if (!len) return E_TABLE_LENGTH;
+  if (len & 15) return E_TABLE_LENGTH;
+  if (len >> 4 > queue.size) return E_TABLE_LENGTH;
+  if (len >> 4 > queue.maxChain) return E_CHAIN_TOO_LONG;
+  if (!inWindow(queue.windowBase, queue.windowLength, addr, len)) return E_TABLE_ADDRESS;
+  return OK;
 }
 
 /** Marks the buffers of `count` staged {handle, len} records used, without publishing; how many. */
 export function packedDeviceMarkUsed(ptr: u32, stream: u32, count: u32): u32 {
-  const queue = changetype<PackedDevice>(ptr);
-  queue.refusal = 0;
-  if (!isLive(queue)) return 0;
-  let done: u32 = 0;
-  for (; done < count; done++) {
-    const refusal = markUsed(queue, load<u32>(stream), load<u32>(stream, 4));
-    if (refusal) {
-      refuse(queue, refusal, done);
-      break;
-    }
-    stream += USED_RECORD;
-  }
-  queue.cursor = stream;
-  queue.used += done;
-  return done;
+  return markUsed(changetype<PackedDevice>(ptr), stream, count, false);
 }
 
 /** Marks `count` popped buffers at `popped` used, each with its whole writable capacity. */
 export function packedDeviceMarkAllUsed(ptr: u32, popped: u32, count: u32): u32 {
-  const queue = changetype<PackedDevice>(ptr);
+  return markUsed(changetype<PackedDevice>(ptr), popped, count, true);
+}
+
+/** `records` are popped ones, or {handle, len}. */
+@inline
+function markUsed(queue: PackedDevice, records: u32, count: u32, popped: bool): u32 {
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
+  let slot = queue.nextUsed;
+  let wrap = queue.usedWrap;
+  let freed: u32 = 0;
+  let refusal: u32 = OK;
   let done: u32 = 0;
   for (; done < count; done++) {
-    const refusal = markUsed(queue, load<u32>(popped), load<u32>(popped, 12));
-    if (refusal) {
-      refuse(queue, refusal, done);
+    const handle = load<u32>(records);
+    const index = handle & HANDLE_RECORD;
+    if (handle >> HANDLE_SHIFT != queue.generation) {
+      refusal = R_NOT_IN_FLIGHT;
       break;
     }
-    const counts = load<u32>(popped, 4);
-    popped += POP_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
+    if (index >= queue.size) {
+      refusal = R_NOT_IN_FLIGHT;
+      break;
+    }
+    const record = queue.records + (index << RECORD_BITS);
+    const word = load<u64>(record);
+    const slots = <u32>(word >> 32) & 0xffff;
+    if (!slots) {
+      refusal = R_NOT_IN_FLIGHT;
+      break;
+    }
+    const len = load<u32>(popped ? records + POP_WRITABLE : records + 4);
+    // S-V-10: a length may understate, never overstate.
+    if (len > <u32>word) {
+      refusal = R_LEN_OVER_CAPACITY;
+      break;
+    }
+    // P-V-01: WRITE says whether anything was written.
+    const write: u32 = len ? VIRTQ_DESC_F_WRITE : 0;
+    const high = packedDescHigh(len, word >> 48, write | usedBits(wrap));
+    const at = queue.desc + (slot << 4);
+    if (queue.flags & QUEUE_F_IN_ORDER) {
+      // F-V-02.
+      if (index != queue.oldest) {
+        refusal = R_NOT_IN_ORDER;
+        break;
+      }
+      queue.oldest = load<u32>(record, RECORD_NEXT);
+      joinBatch(queue, at, high);
+      if (len != <u32>word) closeBatch(queue);
+    } else {
+      store<u32>(record, queue.freeRecord, RECORD_NEXT);
+      queue.freeRecord = index;
+      place(queue, at, high);
+    }
+    store<u16>(record, 0, RECORD_SLOTS);
+    freed += slots;
+    // P-V-02.
+    slot += slots;
+    if (slot >= queue.size) {
+      slot -= queue.size;
+      wrap ^= 1;
+    }
+    if (popped) {
+      const counts = load<u32>(records, 4);
+      records += POP_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
+    } else {
+      records += USED_RECORD;
+    }
   }
-  queue.cursor = popped;
+  queue.nextUsed = slot;
+  queue.usedWrap = wrap;
+  queue.slotsInFlight -= freed;
+  queue.covered += freed;
+  queue.cursor = records;
   queue.used += done;
+  if (refusal) refuse(queue, refusal, done);
   return done;
 }
 
-@inline
-function markUsed(queue: PackedDevice, handle: u32, len: u32): u32 {
-  const index = handle & HANDLE_RECORD;
-  if (handle >> HANDLE_SHIFT != queue.generation || index >= queue.size) return R_NOT_IN_FLIGHT;
-  const record = queue.records + (index << RECORD_BITS);
-  const word = load<u64>(record);
-  const slots = <u32>(word >> 32) & 0xffff;
-  if (!slots) return R_NOT_IN_FLIGHT;
-  const capacity = <u32>word;
-  // S-V-10: a length may understate, never overstate.
-  if (len > capacity) return R_LEN_OVER_CAPACITY;
-
-  // P-V-01: WRITE says whether anything was written.
-  const write = len ? VIRTQ_DESC_F_WRITE : 0;
-  const high = packedDescHigh(len, word >> 48, write | usedBits(queue.usedWrap));
-  const at = queue.desc + (queue.nextUsed << 4);
-  if (queue.flags & QUEUE_F_IN_ORDER) {
-    // F-V-02.
-    if (index != queue.oldest) return R_NOT_IN_ORDER;
-    queue.oldest = load<u32>(record, RECORD_NEXT);
-    // P-V-11: a run of completely used buffers has one descriptor, in the slot of the first with
-    // the id of the last; its ownership bits are those of the slot's lap.
-    if (queue.batch) {
-      const owner: u64 = (<u64>OWNER_BITS) << 48;
-      queue.batchHigh = (high & ~owner) | (queue.batchHigh & owner);
-    } else {
-      queue.batch = at;
-      queue.batchHigh = high;
-    }
-    if (len != capacity) closeBatch(queue);
+/**
+ * P-V-11: a run of completely used buffers has one descriptor, in the slot of the first with the
+ * id of the last; its ownership bits are those of the slot's lap.
+ */
+function joinBatch(queue: PackedDevice, at: u32, high: u64): void {
+  if (queue.batch) {
+    const owner: u64 = (<u64>OWNER_BITS) << 48;
+    queue.batchHigh = (high & ~owner) | (queue.batchHigh & owner);
   } else {
-    store<u32>(record, queue.freeRecord, RECORD_NEXT);
-    queue.freeRecord = index;
-    place(queue, at, high);
+    queue.batch = at;
+    queue.batchHigh = high;
   }
-  store<u16>(record, 0, RECORD_SLOTS);
-  queue.slotsInFlight -= slots;
-  queue.covered += slots;
-  // P-V-02.
-  const next = queue.nextUsed + slots;
-  if (next >= queue.size) {
-    queue.nextUsed = next - queue.size;
-    queue.usedWrap ^= 1;
-  } else {
-    queue.nextUsed = next;
-  }
-  return OK;
 }
 
 /** Stores a used descriptor, or holds it back when it is the first since the last publish. */

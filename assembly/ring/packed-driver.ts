@@ -32,6 +32,7 @@ import {
   RING_EVENT_FLAGS_DISABLE,
   RING_EVENT_FLAGS_ENABLE,
   VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
 } from "../spec";
 import { DriverQueue, RECORD_BITS, RECORD_CAPACITY, RECORD_COUNT, RECORD_NEXT, RECORD_TABLE } from "./driver";
@@ -47,13 +48,16 @@ import {
 } from "./packed-layout";
 import { breakQueue, clearFaults, isLive, refuse } from "./queue";
 import {
+  NO_TABLE,
   TABLE_FROM_HEAP,
-  TABLE_MISS,
+  tableFallBack,
   tableGive,
-  tableNode,
+  tableGiveCached,
   tablePtr,
   tablesDisable,
   tablesEnable,
+  tablesGiveChain,
+  tablesTaken,
   tableTake,
 } from "./tables";
 
@@ -77,6 +81,8 @@ export class PackedDriver extends DriverQueue {
   /** IN_ORDER: buffers of the current used descriptor still to return. */
   batchLeft: u32;
   batchLen: u32;
+  /** Next slot to be made available after the last publish, with its wrap counter in bit 15. */
+  published: u32;
   heldHigh: u64;
 }
 
@@ -104,6 +110,7 @@ export function packedDriverEnable(ptr: u32): u32 {
   queue.held = 0;
   queue.oldest = 0;
   queue.batchLeft = 0;
+  queue.published = 1 << 15;
   for (let id: u32 = 0; id < size; id++) {
     const record = queue.records + (id << RECORD_BITS);
     store<u64>(record, 0);
@@ -123,164 +130,174 @@ export function packedDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
   const queue = changetype<PackedDriver>(ptr);
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
-  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT);
+  let done = addBurst(queue, stream, count, 0);
+  while (queue.wanted) {
+    const table = tableFallBack(queue, queue.wanted);
+    done += addBurst(queue, queue.cursor, count - done, table);
+  }
+  return done;
+}
+
+/** Adds until the ring is full or a table is `wanted`; `table` is that of the first buffer, when it was. */
+function addBurst(queue: PackedDriver, stream: u32, count: u32, table: u32): u32 {
+  queue.wanted = 0;
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, 0, TABLES_DIRECT);
   switch (queue.source) {
     case TABLES_HEAP:
-      return add(queue, stream, count, TABLES_HEAP);
+      return add(queue, stream, count, table, TABLES_HEAP);
     case TABLES_FREELIST:
-      return add(queue, stream, count, TABLES_FREELIST);
+      return add(queue, stream, count, table, TABLES_FREELIST);
     case TABLES_GROW:
-      return add(queue, stream, count, TABLES_GROW);
+      return add(queue, stream, count, table, TABLES_GROW);
     case TABLES_SLOT:
-      return add(queue, stream, count, TABLES_SLOT);
+      return add(queue, stream, count, table, TABLES_SLOT);
     case TABLES_PER_NODE:
-      return add(queue, stream, count, TABLES_PER_NODE);
+      return add(queue, stream, count, table, TABLES_PER_NODE);
     default:
-      return add(queue, stream, count, TABLES_DIRECT);
+      return add(queue, stream, count, 0, TABLES_DIRECT);
   }
 }
 
+// The loops below keep few locals: what only changes from burst to burst is loaded from the
+// control block where it is needed, which costs no more than a register that has to be spilled.
+
+/** `fallen` is the table that the first buffer got from `tableFallBack`, or 0. */
 @inline
-function add(queue: PackedDriver, stream: u32, count: u32, source: u32): u32 {
-  const size = queue.size;
-  const desc = queue.desc;
-  const records = queue.records;
+function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: u32): u32 {
   const delta = busDelta(queue.space);
-  const tableMin = queue.tableMin;
-  const node = queue.node;
-  let freeHead = queue.freeHead;
+  let id = queue.freeHead;
   let numFree = queue.numFree;
   let slot = queue.nextAvail;
   let bits = availableBits(queue.availWrap);
-  let covered = queue.covered;
-  let held = queue.held;
-  let heldHigh = queue.heldHigh;
-  let takes: u32 = 0;
-  let misses: u32 = 0;
-  let heapFalls: u32 = 0;
-  let directFalls: u32 = 0;
-  let remote: u32 = 0;
-
+  let refusal: u32 = OK;
+  let directs: u32 = 0;
+  let table: u32 = 0;
   let done: u32 = 0;
   for (; done < count; done++) {
     const counts = load<u32>(stream, 4);
     const readable = counts & 0xffff;
     const n = readable + (counts >> 16);
     // S-D-19 and P-D-09 in one comparison: n - 1 wraps for an empty buffer.
-    if (n - 1 >= size) {
-      refuse(queue, n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER, done);
+    if (n - 1 >= queue.size) {
+      refusal = n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER;
       break;
     }
-    const sgs = stream + ADD_HEADER;
-    let readableBytes: u64 = 0;
-    let capacity: u64 = 0;
-    for (let k: u32 = 0; k < readable; k++) readableBytes += load<u32>(sgs + k * SEGMENT, 4);
-    for (let k = readable; k < n; k++) capacity += load<u32>(sgs + k * SEGMENT, 4);
-    if (readableBytes + capacity > 0x1_0000_0000) {
-      refuse(queue, R_BUFFER_BYTES, done);
-      break;
-    }
-
-    const id = freeHead;
-    const record = records + (id << RECORD_BITS);
-    const head = desc + (slot << 4);
-    let headHigh: u64;
-    let slots: u32 = 1;
-    let table: u32 = 0;
-    if (source != TABLES_DIRECT && n >= tableMin && numFree) {
-      table = tableTake(queue, source, n, id);
-      if (!table) {
-        if (numFree < n) break;
-        directFalls++;
+    table = NO_TABLE;
+    if (source != TABLES_DIRECT && n >= queue.tableMin) {
+      if (numFree) {
+        table = fallen;
+        fallen = 0;
+        if (!table) {
+          table = tableTake(queue, source, n, id);
+          if (!table) {
+            queue.wanted = n;
+            break;
+          }
+        }
       }
-    } else if (numFree < n) {
-      // P-D-11: room for the whole list before its first descriptor.
-      break;
     }
 
-    let sg = sgs;
-    if (table) {
-      takes++;
-      misses += table & TABLE_MISS;
-      if (source != TABLES_HEAP) heapFalls += table & TABLE_FROM_HEAP;
-      if (source == TABLES_PER_NODE || node) remote += <u32>(tableNode(table) != node);
+    const head = queue.desc + (slot << 4);
+    let sg = stream + ADD_HEADER;
+    let total: u64 = 0;
+    let readableBytes: u64 = 0;
+    let high: u64;
+    let slots: u32 = 1;
+    let nextSlot = slot;
+    let nextBits = bits;
+    let k: u32 = 0;
+    if (table != NO_TABLE) {
       let entry = tablePtr(table);
       store<u64>(head, entry + delta);
-      headHigh = packedDescHigh(n << 4, id, VIRTQ_DESC_F_INDIRECT | bits);
-      store<u32>(record, table, RECORD_TABLE);
+      high = packedDescHigh(n << 4, id, VIRTQ_DESC_F_INDIRECT | bits);
       // P-D-07: consecutive entries without any flag but WRITE.
-      for (let k: u32 = 0; k < n; k++) {
-        storeDesc(
-          entry,
-          load<u32>(sg) + delta,
-          packedDescHigh(load<u32>(sg, 4), 0, (<u32>(k >= readable)) << 1),
-        );
+      let flags: u64 = 0;
+      for (; k < n; k++) {
+        if (k >= readable) {
+          if (k == readable) readableBytes = total;
+          flags = (<u64>VIRTQ_DESC_F_WRITE) << 48;
+        }
+        const len = <u64>load<u32>(sg, 4);
+        total += len;
+        storeDesc(entry, load<u32>(sg) + delta, len | flags);
         entry += 16;
         sg += SEGMENT;
       }
-      if (++slot == size) {
-        slot = 0;
-        bits ^= OWNER_BITS;
+      if (++nextSlot == queue.size) {
+        nextSlot = 0;
+        nextBits ^= OWNER_BITS;
       }
     } else {
-      if (source != TABLES_DIRECT) store<u32>(record, 0, RECORD_TABLE);
-      let flags = <u32>(n > 1) | ((<u32>(readable == 0)) << 1) | bits;
-      store<u64>(head, load<u32>(sg) + delta);
-      headHigh = packedDescHigh(load<u32>(sg, 4), id, flags);
-      for (let k: u32 = 1; ; k++) {
-        sg += SEGMENT;
-        if (++slot == size) {
-          slot = 0;
-          bits ^= OWNER_BITS;
-        }
-        if (k == n) break;
-        flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1) | bits;
-        storeDesc(desc + (slot << 4), load<u32>(sg) + delta, packedDescHigh(load<u32>(sg, 4), id, flags));
-      }
+      // P-D-11: room for the whole list before its first descriptor.
+      if (numFree < n) break;
+      table = 0;
+      directs++;
       slots = n;
+      const first: u32 = readable ? 0 : VIRTQ_DESC_F_WRITE;
+      total = load<u32>(sg, 4);
+      store<u64>(head, load<u32>(sg) + delta);
+      high = packedDescHigh(total, id, (n > 1 ? first | VIRTQ_DESC_F_NEXT : first) | bits);
+      for (k = 1; ; k++) {
+        sg += SEGMENT;
+        if (++nextSlot == queue.size) {
+          nextSlot = 0;
+          nextBits ^= OWNER_BITS;
+        }
+        if (k == readable) readableBytes = total;
+        if (k == n) break;
+        const len = <u64>load<u32>(sg, 4);
+        total += len;
+        const flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1) | nextBits;
+        storeDesc(queue.desc + (nextSlot << 4), load<u32>(sg) + delta, packedDescHigh(len, id, flags));
+      }
     }
-    freeHead = load<u16>(record, RECORD_NEXT);
+    if (readable == n) readableBytes = total;
+    // S-D-03. What was written is in slots and in a table that nobody looks at.
+    if (total > 0x1_0000_0000) {
+      refusal = R_BUFFER_BYTES;
+      break;
+    }
     numFree -= slots;
-    covered += slots;
-    store<u32>(record, load<u32>(stream));
-    store<u32>(record, min<u64>(capacity, u32.MAX_VALUE) as u32, RECORD_CAPACITY);
-    store<u16>(record, <u16>slots, RECORD_COUNT);
-    if (held) {
-      store<u64>(head, headHigh, 8);
+    const record = queue.records + (id << RECORD_BITS);
+    store<u64>(record, <u64>load<u32>(stream) | (min<u64>(total - readableBytes, u32.MAX_VALUE) << 32));
+    const next: u32 = load<u16>(record, RECORD_NEXT);
+    store<u64>(record, <u64>table | ((<u64>(next | (slots << 16))) << 32), RECORD_TABLE);
+    if (queue.held) {
+      store<u64>(head, high, 8);
     } else {
-      held = head;
-      heldHigh = headHigh;
+      queue.held = head;
+      queue.heldHigh = high;
     }
+    id = next;
+    slot = nextSlot;
+    bits = nextBits;
     stream = sg;
   }
 
-  queue.freeHead = freeHead;
+  queue.covered += queue.numFree - numFree;
+  queue.freeHead = id;
   queue.numFree = numFree;
   queue.nextAvail = slot;
   queue.availWrap = <u32>(bits == availableBits(1));
-  queue.covered = covered;
-  queue.held = held;
-  queue.heldHigh = heldHigh;
   queue.cursor = stream;
   queue.outstanding += done;
   queue.added += done;
-  if (source != TABLES_DIRECT) {
-    queue.tableTakes += takes;
-    queue.tableHits += takes - (misses >> 1);
-    queue.heapFalls += heapFalls;
-    queue.directFalls += directFalls;
-    queue.remoteTakes += remote;
-    const live = queue.liveTables + takes;
-    queue.liveTables = live;
-    if (live > queue.highWater) queue.highWater = live;
-  }
+  if (source != TABLES_DIRECT) tablesTaken(queue, source, done - directs);
+  if (refusal) refuseAdd(queue, refusal, done, table);
   return done;
 }
 
-/** One 16-byte store for a descriptor that nobody looks at yet. */
+/** Refuses the staged buffer at `index`, and gives back the table that it had got. */
+function refuseAdd(queue: PackedDriver, refusal: u32, index: u32, table: u32): void {
+  refuse(queue, refusal, index);
+  if (refusal == R_BUFFER_BYTES && table) tableGive(queue, queue.source, table);
+}
+
+/** Two stores for a descriptor that nobody looks at yet. */
 @inline
 function storeDesc(ptr: u32, addr: u64, high: u64): void {
-  v128.store(ptr, i64x2.replace_lane(i64x2.splat(addr), 1, high));
+  store<u64>(ptr, addr);
+  store<u64>(ptr, high, 8);
 }
 
 /** Shows the device what was added (2.8.21.1), and decides whether it wants a kick (2.8.21.3). */
@@ -291,6 +308,7 @@ export function packedDriverPublish(ptr: u32): u32 {
     // P-D-04, P-D-13: the head's flags are stored after everything else of the batch.
     release64(queue.held + 8, queue.heldHigh);
     queue.held = 0;
+    queue.published = queue.nextAvail | (queue.availWrap << 15);
     queue.publishes++;
   }
   // G-D-14: a kick that is due before DRIVER_OK stays due.
@@ -335,56 +353,60 @@ export function packedDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
 
 @inline
 function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
-  const size = queue.size;
-  const desc = queue.desc;
-  const records = queue.records;
+  const end = min(max, queue.outstanding);
   let slot = queue.nextUsed;
   let bits = usedBits(queue.usedWrap);
   let freeHead = queue.freeHead;
   let numFree = queue.numFree;
-  let clamped: u32 = 0;
-  let given: u32 = 0;
-  max = min(max, queue.outstanding);
-
+  let directs: u32 = 0;
+  let heapTables: u32 = 0;
+  let error: u32 = OK;
+  let id: u32 = 0;
   let done: u32 = 0;
-  for (; done < max; done++) {
+  for (; done < end; done++) {
     // P-B-05, P-D-15: one slot, its flags with its id and len.
-    const high = acquire64(desc + (slot << 4) + 8);
-    const flags = <u32>(high >> 48);
-    if ((flags & OWNER_BITS) != bits) break;
-    const id = <u32>(high >> 32) & 0xffff;
+    const high = acquire64(queue.desc + (slot << 4) + 8);
+    if ((<u32>(high >> 48) & OWNER_BITS) != bits) break;
+    id = <u32>(high >> 32) & 0xffff;
     // H-D-01.
-    if (id >= size) {
-      breakQueue(queue, E_USED_ID_RANGE, id);
+    if (id >= queue.size) {
+      error = E_USED_ID_RANGE;
       break;
     }
-    const record = records + (id << RECORD_BITS);
-    const count: u32 = load<u16>(record, RECORD_COUNT);
-    if (!count) {
-      breakQueue(queue, E_USED_ID_NOT_OUTSTANDING, id);
+    const record = queue.records + (id << RECORD_BITS);
+    const links = load<u64>(record, RECORD_TABLE);
+    const slots = <u32>(links >> 48);
+    if (!slots) {
+      error = E_USED_ID_NOT_OUTSTANDING;
       break;
     }
-    const capacity = load<u32>(record, RECORD_CAPACITY);
+    const own = load<u64>(record);
     // P-D-03: without WRITE nothing was written. H-D-03.
-    let len = flags & VIRTQ_DESC_F_WRITE ? <u32>high : 0;
-    clamped += <u32>(len > capacity);
-    len = min(len, capacity);
-    store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
+    let len: u64 = high & ((<u64>VIRTQ_DESC_F_WRITE) << 48) ? high & 0xffff_ffff : 0;
+    if (len > own >> 32) {
+      len = own >> 32;
+      queue.clampedLengths++;
+    }
+    store<u64>(out, (own & 0xffff_ffff) | (len << 32));
     out += RECLAIM_RECORD;
     if (source != TABLES_DIRECT) {
-      const table = load<u32>(record, RECORD_TABLE);
-      if (table) {
-        given++;
-        tableGive(queue, source, table);
+      const table = <u32>links;
+      if (!table) {
+        directs++;
+      } else if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) {
+        store<u64>(record, <u64>table | ((<u64>heapTables) << 32));
+        heapTables = id + 1;
+      } else {
+        tableGiveCached(queue, source, table);
       }
     }
-    store<u32>(record, freeHead, RECORD_NEXT);
+    store<u64>(record, (<u64>freeHead) << 32, RECORD_TABLE);
     freeHead = id;
-    numFree += count;
+    numFree += slots;
     // P-D-06.
-    slot += count;
-    if (slot >= size) {
-      slot -= size;
+    slot += slots;
+    if (slot >= queue.size) {
+      slot -= queue.size;
       bits ^= OWNER_BITS;
     }
   }
@@ -396,8 +418,11 @@ function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
   queue.cursor = out;
   queue.outstanding -= done;
   queue.reclaimed += done;
-  queue.liveTables -= given;
-  queue.clampedLengths += clamped;
+  if (source != TABLES_DIRECT) {
+    queue.liveTables -= done - directs;
+    tablesGiveChain(queue, heapTables);
+  }
+  if (error) breakQueue(queue, error, id);
   return done;
 }
 
@@ -500,7 +525,7 @@ export function packedDriverSuppress(ptr: u32): void {
 /** 2.9: the upper half of a kick under NOTIFICATION_DATA is the next slot and its wrap counter (V-D-06). */
 export function packedDriverNotificationData(ptr: u32): u32 {
   const queue = changetype<PackedDriver>(ptr);
-  return queue.notifyId | (queue.nextAvail << 16) | (queue.availWrap << 31);
+  return queue.notifyId | (queue.published << 16);
 }
 
 /**

@@ -30,7 +30,6 @@ import {
   USED_RECORD,
 } from "../abi";
 import { deviceRuns } from "../device";
-import { busDelta, inWindow } from "../dma/space";
 import { acquire16, release16 } from "../mem/fence";
 import {
   VIRTQ_AVAIL_F_NO_INTERRUPT,
@@ -39,7 +38,16 @@ import {
   VIRTQ_DESC_F_WRITE,
   VIRTQ_USED_F_NO_NOTIFY,
 } from "../spec";
-import { DeviceQueue, HANDLE_RECORD, HANDLE_SHIFT, placeRings } from "./device";
+import {
+  DeviceQueue,
+  HANDLE_RECORD,
+  HANDLE_SHIFT,
+  POP_READABLE,
+  POP_WRITABLE,
+  placeRings,
+  popError,
+  WRITABLE,
+} from "./device";
 import { splitEventCrossed } from "./event";
 import { breakQueue, clearFaults, isLive, refuse } from "./queue";
 import { ahead } from "./serial";
@@ -63,6 +71,9 @@ import {
 //   0 capacity u32: bytes that may be written | 4 in flight u32: 1 from pop to mark used
 const RECORD_BITS: u32 = 3;
 const RECORD_IN_FLIGHT: u32 = 4;
+
+/** Beside a table's length while a chain is walked: the table is an indirect one. */
+const NESTED: u32 = 0x10000;
 
 /** Bytes of shadow records and, behind them, of the pop order that IN_ORDER keeps: u16 for each entry. */
 export function splitDeviceShadowBytes(capacity: u32): u32 {
@@ -135,217 +146,220 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   const queue = changetype<SplitDevice>(ptr);
   queue.refusal = 0;
   if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
-  const size = queue.size;
-  const mask = queue.mask;
-  const avail = queue.driverArea;
-  let lastAvail = queue.lastAvail;
-  const pending = ahead(acquire16(avail + RING_IDX), lastAvail);
+  const first = queue.lastAvail;
+  const pending = ahead(acquire16(queue.driverArea + RING_IDX), first);
   // H-V-01.
-  if (pending > size) {
-    breakQueue(queue, E_AVAIL_IDX, lastAvail);
+  if (pending > queue.size) {
+    breakQueue(queue, E_AVAIL_IDX, first);
     return 0;
   }
-  max = min(max, pending);
-  const desc = queue.desc;
-  const records = queue.records;
-  const order = queue.order;
-  const base = queue.space.base;
-  const length = queue.space.length;
-  const delta = <u32>busDelta(queue.space);
-  const flags = queue.flags;
-  const maxChain = queue.maxChain;
-  const generation = queue.generation << HANDLE_SHIFT;
-  const end = out + bytes;
+  const last = first + min(max, pending);
+  const end = out + bytes - queue.maxChain * SEGMENT - POP_HEADER;
   let error: u32 = OK;
-  let errorIndex: u32 = 0;
-
-  let done: u32 = 0;
-  for (; done < max; done++) {
-    const head: u32 = load<u16>(avail + ((lastAvail & mask) << 1), RING_ENTRIES);
-    errorIndex = head;
+  let head: u32 = 0;
+  let lastAvail = first;
+  // What only changes from one buffer to the next stays in the control block: a local that lives
+  // through both loops costs a spill where a field costs a load.
+  for (; lastAvail != last; lastAvail++) {
+    head = load<u16>(queue.driverArea + ((lastAvail & queue.mask) << 1), RING_ENTRIES);
     // H-V-02.
-    if (head >= size) {
+    if (head >= queue.size) {
       error = E_HEAD_RANGE;
       break;
     }
-    const record = records + (head << RECORD_BITS);
-    if (load<u32>(record, RECORD_IN_FLIGHT)) {
+    if (load<u32>(queue.records + (head << RECORD_BITS), RECORD_IN_FLIGHT)) {
       error = E_HEAD_IN_FLIGHT;
       break;
     }
+    if (out > end) {
+      error = R_STAGING_SIZE;
+      break;
+    }
 
+    let table = queue.desc;
+    let limit = queue.size;
     // H-V-03: the bound is set here and nothing in the chain, a table least of all, sets it again.
-    let budget = maxChain;
-    let table = desc;
-    let limit = size;
-    let nested = false;
-    let at = desc + (head << 4);
+    let left = queue.maxChain;
+    let at = table + (head << 4);
     let segment = out + POP_HEADER;
-    let readable: u32 = 0;
-    let writable: u32 = 0;
-    let readableBytes: u64 = 0;
-    let writableBytes: u64 = 0;
+    // Readable elements in the low half, writable ones in the high half.
+    let counts: u32 = 0;
+    let total: u64 = 0;
+    // H-V-06: two loads, each field fetched once.
+    let addr = load<u64>(at);
+    let high = load<u64>(at, 8);
     for (;;) {
-      // H-V-06: two loads, each field fetched once.
-      const addr = load<u64>(at);
-      const high = load<u64>(at, 8);
-      const len = <u32>high;
-      const descFlags = <u32>(high >> 32);
-      if (descFlags & VIRTQ_DESC_F_INDIRECT) {
+      const flags = <u32>(high >> 32);
+      const len = high & 0xffff_ffff;
+      const from = addr - queue.windowBase;
+      if (flags & VIRTQ_DESC_F_INDIRECT) {
         // S-V-04: WRITE says nothing here. S-V-05: direct descriptors may have come before.
-        error = indirectError(flags, descFlags, nested, len, size);
+        error = indirectError(queue, flags, <u32>len, limit);
         if (error) break;
-        if (!inWindow(base, length, addr, len)) {
+        if (from > queue.windowLength) {
           error = E_TABLE_ADDRESS;
           break;
         }
-        table = <u32>addr + delta;
-        limit = len >> 4;
-        nested = true;
-        at = table;
+        if (len > queue.windowLength - from) {
+          error = E_TABLE_ADDRESS;
+          break;
+        }
+        table = <u32>addr + queue.windowDelta;
+        limit = (<u32>len >> 4) | NESTED;
+        addr = load<u64>(table);
+        high = load<u64>(table, 8);
         continue;
       }
-      if (!budget) {
+      if (!left) {
         error = E_CHAIN_TOO_LONG;
         break;
       }
-      budget--;
+      left--;
       // H-V-07: an element without bytes is skipped.
       if (len) {
         // H-V-05.
-        if (!inWindow(base, length, addr, len)) {
+        if (from > queue.windowLength) {
           error = E_BUFFER_ADDRESS;
           break;
         }
-        if (descFlags & VIRTQ_DESC_F_WRITE) {
-          writable++;
-          writableBytes += len;
+        if (len > queue.windowLength - from) {
+          error = E_BUFFER_ADDRESS;
+          break;
+        }
+        if (flags & VIRTQ_DESC_F_WRITE) {
+          if (counts < WRITABLE) store<u32>(out, <u32>total, POP_READABLE);
+          counts += WRITABLE;
         } else {
           // H-V-08.
-          if (writable) {
+          if (counts >= WRITABLE) {
             error = E_READABLE_AFTER_WRITABLE;
             break;
           }
-          readable++;
-          readableBytes += len;
+          counts++;
         }
-        if (segment + SEGMENT > end) {
-          error = R_STAGING_SIZE;
-          break;
-        }
-        store<u64>(segment, <u64>(<u32>addr + delta) | ((<u64>len) << 32));
+        total += len;
+        store<u64>(segment, <u64>(<u32>addr + queue.windowDelta) | (high << 32));
         segment += SEGMENT;
       }
-      if (!(descFlags & VIRTQ_DESC_F_NEXT)) break;
+      if (!(flags & VIRTQ_DESC_F_NEXT)) break;
       const next = <u32>(high >> 48);
       // H-V-02.
-      if (next >= limit) {
+      if (next >= (limit & 0xffff)) {
         error = E_NEXT_RANGE;
         break;
       }
       at = table + (next << 4);
+      addr = load<u64>(at);
+      high = load<u64>(at, 8);
     }
     if (error) break;
-    if (segment > end) {
-      error = R_STAGING_SIZE;
-      break;
-    }
-    if (readableBytes + writableBytes > 0x1_0000_0000) {
+    if (total > 0x1_0000_0000) {
       error = E_CHAIN_BYTES;
       break;
     }
-    const capacity = min<u64>(writableBytes, u32.MAX_VALUE) as u32;
-    store<u64>(record, <u64>capacity | (1 << 32));
-    store<u64>(out, <u64>(head | generation) | ((<u64>(readable | (writable << 16))) << 32));
-    store<u64>(out, <u64>(<u32>readableBytes) | ((<u64>capacity) << 32), 8);
-    if (flags & QUEUE_F_IN_ORDER) store<u16>(order + ((lastAvail & mask) << 1), <u16>head);
+    let capacity: u32 = 0;
+    if (counts >= WRITABLE) {
+      capacity = min<u64>(total - load<u32>(out, POP_READABLE), u32.MAX_VALUE) as u32;
+      store<u32>(out, capacity, POP_WRITABLE);
+    } else {
+      store<u64>(out, <u64>(<u32>total), POP_READABLE);
+    }
+    store<u64>(queue.records + (head << RECORD_BITS), <u64>capacity | (1 << 32));
+    store<u64>(out, <u64>(head | (queue.generation << HANDLE_SHIFT)) | ((<u64>counts) << 32));
+    if (queue.flags & QUEUE_F_IN_ORDER) store<u16>(queue.order + ((lastAvail & queue.mask) << 1), <u16>head);
     out = segment;
-    lastAvail++;
   }
 
+  const done = lastAvail - first;
   queue.lastAvail = lastAvail & 0xffff;
   queue.cursor = out;
   queue.popped += done;
-  if (error == R_STAGING_SIZE) {
-    // What does not fit any more waits for the next burst; what never fits is the caller's mistake.
-    if (!done) refuse(queue, R_STAGING_SIZE, errorIndex);
-  } else if (error) {
-    breakQueue(queue, error, errorIndex);
-  }
+  if (error) popError(queue, error, head, done);
   return done;
 }
 
 /** What is wrong with a descriptor that refers to a table, besides where the table lies. */
-function indirectError(flags: u32, descFlags: u32, nested: bool, len: u32, size: u32): u32 {
-  if (!(flags & QUEUE_F_INDIRECT)) return E_INDIRECT_NOT_NEGOTIATED;
-  if (nested) return E_NESTED_INDIRECT;
-  if (descFlags & VIRTQ_DESC_F_NEXT) return E_INDIRECT_WITH_NEXT;
+@inline
+function indirectError(queue: SplitDevice, flags: u32, len: u32, limit: u32): u32 {
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return E_INDIRECT_NOT_NEGOTIATED;
+  if (limit & NESTED) return E_NESTED_INDIRECT;
+  if (flags & VIRTQ_DESC_F_NEXT) return E_INDIRECT_WITH_NEXT;
   // H-V-04.
-  if (!len || len & 15 || len >> 4 > size) return E_TABLE_LENGTH;
+  if (!len) return E_TABLE_LENGTH;
+  if (len & 15) return E_TABLE_LENGTH;
+  if (len >> 4 > queue.size) return E_TABLE_LENGTH;
   return OK;
 }
 
 /** Marks the buffers of `count` staged {handle, len} records used, without publishing; how many. */
 export function splitDeviceMarkUsed(ptr: u32, stream: u32, count: u32): u32 {
-  const queue = changetype<SplitDevice>(ptr);
-  queue.refusal = 0;
-  if (!isLive(queue)) return 0;
-  let done: u32 = 0;
-  for (; done < count; done++) {
-    const refusal = markUsed(queue, load<u32>(stream), load<u32>(stream, 4));
-    if (refusal) {
-      refuse(queue, refusal, done);
-      break;
-    }
-    stream += USED_RECORD;
-  }
-  queue.cursor = stream;
-  queue.used += done;
-  return done;
+  return markUsed(changetype<SplitDevice>(ptr), stream, count, false);
 }
 
 /** Marks `count` popped buffers at `popped` used, each with its whole writable capacity. */
 export function splitDeviceMarkAllUsed(ptr: u32, popped: u32, count: u32): u32 {
-  const queue = changetype<SplitDevice>(ptr);
-  queue.refusal = 0;
-  if (!isLive(queue)) return 0;
-  let done: u32 = 0;
-  for (; done < count; done++) {
-    const refusal = markUsed(queue, load<u32>(popped), load<u32>(popped, 12));
-    if (refusal) {
-      refuse(queue, refusal, done);
-      break;
-    }
-    const counts = load<u32>(popped, 4);
-    popped += POP_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
-  }
-  queue.cursor = popped;
-  queue.used += done;
-  return done;
+  return markUsed(changetype<SplitDevice>(ptr), popped, count, true);
 }
 
+/** `records` are popped ones, or {handle, len}. */
 @inline
-function markUsed(queue: SplitDevice, handle: u32, len: u32): u32 {
-  const head = handle & HANDLE_RECORD;
-  if (handle >> HANDLE_SHIFT != queue.generation || head >= queue.size) return R_NOT_IN_FLIGHT;
-  const record = queue.records + (head << RECORD_BITS);
-  if (!load<u32>(record, RECORD_IN_FLIGHT)) return R_NOT_IN_FLIGHT;
-  const capacity = load<u32>(record);
-  // S-V-10: a length may understate, never overstate.
-  if (len > capacity) return R_LEN_OVER_CAPACITY;
-  let slot = queue.usedIdx & queue.mask;
-  if (queue.flags & QUEUE_F_IN_ORDER) {
-    // F-V-02.
-    if (<u32>load<u16>(queue.order + (slot << 1)) != head) return R_NOT_IN_ORDER;
-    // S-V-12, S-V-13: the element of a run of completely used buffers is that of the last of them.
-    if (queue.batchOpen) slot = queue.batchSlot;
-    queue.batchSlot = slot;
-    queue.batchOpen = <u32>(len == capacity);
+function markUsed(queue: SplitDevice, records: u32, count: u32, popped: bool): u32 {
+  queue.refusal = 0;
+  if (!isLive(queue)) return 0;
+  const first = queue.usedIdx;
+  const end = first + count;
+  let refusal: u32 = OK;
+  let usedIdx = first;
+  for (; usedIdx != end; usedIdx++) {
+    const handle = load<u32>(records);
+    const head = handle & HANDLE_RECORD;
+    if (handle >> HANDLE_SHIFT != queue.generation) {
+      refusal = R_NOT_IN_FLIGHT;
+      break;
+    }
+    if (head >= queue.size) {
+      refusal = R_NOT_IN_FLIGHT;
+      break;
+    }
+    const record = queue.records + (head << RECORD_BITS);
+    const word = load<u64>(record);
+    if (!(word >> 32)) {
+      refusal = R_NOT_IN_FLIGHT;
+      break;
+    }
+    const len = load<u32>(popped ? records + POP_WRITABLE : records + 4);
+    // S-V-10: a length may understate, never overstate.
+    if (len > <u32>word) {
+      refusal = R_LEN_OVER_CAPACITY;
+      break;
+    }
+    let slot = usedIdx & queue.mask;
+    if (queue.flags & QUEUE_F_IN_ORDER) {
+      // F-V-02.
+      if (<u32>load<u16>(queue.order + (slot << 1)) != head) {
+        refusal = R_NOT_IN_ORDER;
+        break;
+      }
+      // S-V-12, S-V-13: the element of a run of completely used buffers is that of the last of them.
+      if (queue.batchOpen) slot = queue.batchSlot;
+      queue.batchSlot = slot;
+      queue.batchOpen = <u32>(len == <u32>word);
+    }
+    store<u32>(record, 0, RECORD_IN_FLIGHT);
+    store<u64>(queue.deviceArea + (slot << 3), <u64>head | ((<u64>len) << 32), RING_ENTRIES);
+    if (popped) {
+      const counts = load<u32>(records, 4);
+      records += POP_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
+    } else {
+      records += USED_RECORD;
+    }
   }
-  store<u32>(record, 0, RECORD_IN_FLIGHT);
-  store<u64>(queue.deviceArea + (slot << 3), <u64>head | ((<u64>len) << 32), RING_ENTRIES);
-  queue.usedIdx = (queue.usedIdx + 1) & 0xffff;
-  return OK;
+  const done = usedIdx - first;
+  queue.usedIdx = usedIdx & 0xffff;
+  queue.cursor = records;
+  queue.used += done;
+  if (refusal) refuse(queue, refusal, done);
+  return done;
 }
 
 /** Shows the driver what was used (2.7.8), and decides whether it wants an interrupt (2.7.7). */

@@ -43,6 +43,7 @@ import {
   RECORD_CAPACITY,
   RECORD_LAST,
   RECORD_NEXT,
+  RECORD_NEXT_BITS,
   RECORD_TABLE,
 } from "./driver";
 import { splitEventCrossed } from "./event";
@@ -61,13 +62,16 @@ import {
   usedEventPtr,
 } from "./split-layout";
 import {
+  NO_TABLE,
   TABLE_FROM_HEAP,
-  TABLE_MISS,
+  tableFallBack,
   tableGive,
-  tableNode,
+  tableGiveCached,
   tablePtr,
   tablesDisable,
   tablesEnable,
+  tablesGiveChain,
+  tablesTaken,
   tableTake,
 } from "./tables";
 
@@ -135,159 +139,196 @@ export function splitDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
   const queue = changetype<SplitDriver>(ptr);
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
-  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT);
-  switch (queue.source) {
-    case TABLES_HEAP:
-      return add(queue, stream, count, TABLES_HEAP);
-    case TABLES_FREELIST:
-      return add(queue, stream, count, TABLES_FREELIST);
-    case TABLES_GROW:
-      return add(queue, stream, count, TABLES_GROW);
-    case TABLES_SLOT:
-      return add(queue, stream, count, TABLES_SLOT);
-    case TABLES_PER_NODE:
-      return add(queue, stream, count, TABLES_PER_NODE);
-    default:
-      return add(queue, stream, count, TABLES_DIRECT);
-  }
-}
-
-@inline
-function add(queue: SplitDriver, stream: u32, count: u32, source: u32): u32 {
-  const size = queue.size;
-  const mask = queue.mask;
-  const desc = queue.desc;
-  const records = queue.records;
-  const ring = queue.driverArea + RING_ENTRIES;
-  const delta = busDelta(queue.space);
-  const tableMin = queue.tableMin;
-  const node = queue.node;
-  // S-V-05 from this side: the first element stays direct and the rest go into the table.
-  const prefix: u32 = queue.flags & QUEUE_F_DIRECT_HEAD ? 1 : 0;
-  let freeHead = queue.freeHead;
-  let numFree = queue.numFree;
-  let availIdx = queue.availIdx;
-  let takes: u32 = 0;
-  let misses: u32 = 0;
-  let heapFalls: u32 = 0;
-  let directFalls: u32 = 0;
-  let remote: u32 = 0;
-
-  let done: u32 = 0;
-  for (; done < count; done++) {
-    const counts = load<u32>(stream, 4);
-    const readable = counts & 0xffff;
-    const n = readable + (counts >> 16);
-    // S-D-19 and S-D-07 in one comparison: n - 1 wraps for an empty buffer.
-    if (n - 1 >= size) {
-      refuse(queue, n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER, done);
-      break;
-    }
-    const sgs = stream + ADD_HEADER;
-    let readableBytes: u64 = 0;
-    let capacity: u64 = 0;
-    for (let k: u32 = 0; k < readable; k++) readableBytes += load<u32>(sgs + k * SEGMENT, 4);
-    for (let k = readable; k < n; k++) capacity += load<u32>(sgs + k * SEGMENT, 4);
-    // S-D-03.
-    if (readableBytes + capacity > 0x1_0000_0000) {
-      refuse(queue, R_BUFFER_BYTES, done);
-      break;
-    }
-
-    const head = freeHead;
-    const record = records + (head << RECORD_BITS);
-    let table: u32 = 0;
-    if (source != TABLES_DIRECT && n >= tableMin + prefix && numFree > prefix) {
-      // The table that a slot keeps is in its record already, unless something else used the slot.
-      table = tableTake(queue, source, n - prefix, head);
-      if (!table) {
-        if (numFree < n) break;
-        directFalls++;
-      }
-    } else if (numFree < n) {
-      break;
-    }
-
-    let last = head;
-    let sg = sgs;
-    let at = desc + (head << 4);
-    if (table) {
-      takes++;
-      misses += table & TABLE_MISS;
-      if (source != TABLES_HEAP) heapFalls += table & TABLE_FROM_HEAP;
-      if (source == TABLES_PER_NODE || node) remote += <u32>(tableNode(table) != node);
-      if (prefix) {
-        const flags = readable ? VIRTQ_DESC_F_NEXT : VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
-        last = load<u16>(record, RECORD_NEXT);
-        storeDesc(at, load<u32>(sg) + delta, splitDescHigh(load<u32>(sg, 4), flags, last));
-        sg += SEGMENT;
-        at = desc + (last << 4);
-        store<u32>(records + (last << RECORD_BITS), 2);
-      }
-      let entry = tablePtr(table);
-      // The address and INDIRECT of a slot's own table stay in the ring from one use to the next.
-      if (source == TABLES_SLOT && load<u32>(record, RECORD_TABLE) == table && !prefix) {
-        store<u64>(at, splitDescHigh(n << 4, VIRTQ_DESC_F_INDIRECT, 0), 8);
-      } else {
-        storeDesc(at, entry + delta, splitDescHigh((n - prefix) << 4, VIRTQ_DESC_F_INDIRECT, 0));
-        store<u32>(record, table, RECORD_TABLE);
-      }
-      // S-D-08: entry k links to k + 1, the last to nothing.
-      for (let k = prefix; k < n; k++) {
-        const flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1);
-        storeDesc(entry, load<u32>(sg) + delta, splitDescHigh(load<u32>(sg, 4), flags, k + 1 - prefix));
-        entry += 16;
-        sg += SEGMENT;
-      }
-      freeHead = load<u16>(records + (last << RECORD_BITS), RECORD_NEXT);
-      numFree -= 1 + prefix;
-    } else {
-      let next = head;
-      for (let k: u32 = 0; k < n; k++) {
-        last = next;
-        const link = records + (last << RECORD_BITS);
-        next = load<u16>(link, RECORD_NEXT);
-        if (source != TABLES_DIRECT) store<u32>(link, 0, RECORD_TABLE);
-        const flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1);
-        storeDesc(desc + (last << 4), load<u32>(sg) + delta, splitDescHigh(load<u32>(sg, 4), flags, next));
-        sg += SEGMENT;
-      }
-      freeHead = next;
-      numFree -= n;
-      store<u32>(records + (last << RECORD_BITS), n);
-    }
-    store<u32>(record, min<u64>(capacity, u32.MAX_VALUE) as u32, RECORD_CAPACITY);
-    // A chain of one is told by last == head, so the token may overwrite the length.
-    store<u32>(record, load<u32>(stream));
-    store<u16>(record, <u16>last, RECORD_LAST);
-    store<u16>(ring + ((availIdx & mask) << 1), <u16>head);
-    availIdx++;
-    stream = sg;
-  }
-
-  queue.freeHead = freeHead;
-  queue.numFree = numFree;
-  queue.availIdx = availIdx & 0xffff;
-  queue.cursor = stream;
-  queue.outstanding += done;
-  queue.added += done;
-  if (source != TABLES_DIRECT) {
-    queue.tableTakes += takes;
-    queue.tableHits += takes - (misses >> 1);
-    queue.heapFalls += heapFalls;
-    queue.directFalls += directFalls;
-    queue.remoteTakes += remote;
-    const live = queue.liveTables + takes;
-    queue.liveTables = live;
-    if (live > queue.highWater) queue.highWater = live;
+  let done = addBurst(queue, stream, count, 0);
+  while (queue.wanted) {
+    const table = tableFallBack(queue, queue.wanted);
+    done += addBurst(queue, queue.cursor, count - done, table);
   }
   return done;
 }
 
-/** One 16-byte store for a whole descriptor. */
+/** Adds until the ring is full or a table is `wanted`; `table` is that of the first buffer, when it was. */
+function addBurst(queue: SplitDriver, stream: u32, count: u32, table: u32): u32 {
+  queue.wanted = 0;
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, 0, TABLES_DIRECT, 0);
+  if (queue.flags & QUEUE_F_DIRECT_HEAD) return add(queue, stream, count, table, queue.source, 1);
+  switch (queue.source) {
+    case TABLES_HEAP:
+      return add(queue, stream, count, table, TABLES_HEAP, 0);
+    case TABLES_FREELIST:
+      return add(queue, stream, count, table, TABLES_FREELIST, 0);
+    case TABLES_GROW:
+      return add(queue, stream, count, table, TABLES_GROW, 0);
+    case TABLES_SLOT:
+      return add(queue, stream, count, table, TABLES_SLOT, 0);
+    case TABLES_PER_NODE:
+      return add(queue, stream, count, table, TABLES_PER_NODE, 0);
+    default:
+      return add(queue, stream, count, 0, TABLES_DIRECT, 0);
+  }
+}
+
+// The loops below keep few locals: what only changes from burst to burst is loaded from the
+// control block where it is needed, which costs no more than a register that has to be spilled.
+
+/** `prefix` elements stay direct in front of the table (S-V-05 from this side). */
+@inline
+function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u32, prefix: u32): u32 {
+  const delta = busDelta(queue.space);
+  const first = queue.availIdx;
+  const end = first + count;
+  let head = queue.freeHead;
+  let numFree = queue.numFree;
+  let refusal: u32 = OK;
+  let directs: u32 = 0;
+  let table: u32 = 0;
+  let availIdx = first;
+  for (; availIdx != end; availIdx++) {
+    const counts = load<u32>(stream, 4);
+    const readable = counts & 0xffff;
+    let n = readable + (counts >> 16);
+    // S-D-19 and S-D-07 in one comparison: n - 1 wraps for an empty buffer.
+    if (n - 1 >= queue.size) {
+      refusal = n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER;
+      break;
+    }
+    table = NO_TABLE;
+    if (source != TABLES_DIRECT && n >= queue.tableMin + prefix) {
+      if (numFree > prefix) {
+        table = fallen;
+        fallen = 0;
+        if (!table) {
+          table = tableTake(queue, source, n - prefix, head);
+          if (!table) {
+            queue.wanted = n - prefix;
+            break;
+          }
+        }
+      }
+    }
+
+    const record = queue.records + (head << RECORD_BITS);
+    const links = load<u64>(record, RECORD_TABLE);
+    const at = queue.desc + (head << 4);
+    let next = <u32>(links >> 32) & 0xffff;
+    let last = head;
+    let sg = stream + ADD_HEADER;
+    let total: u64 = 0;
+    let readableBytes: u64 = 0;
+    let k: u32 = 0;
+    if (table != NO_TABLE) {
+      let entry = tablePtr(table);
+      if (prefix) {
+        k = 1;
+        total = load<u32>(sg, 4);
+        if (readable) readableBytes = total;
+        const flags: u32 = readable ? VIRTQ_DESC_F_NEXT : VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
+        storeDesc(at, load<u32>(sg) + delta, splitDescHigh(total, flags, next));
+        sg += SEGMENT;
+        last = next;
+        const link = queue.records + (last << RECORD_BITS);
+        next = load<u16>(link, RECORD_NEXT);
+        // A chain's length stands in the record of its last descriptor.
+        store<u32>(link, 2);
+        storeDesc(
+          queue.desc + (last << 4),
+          entry + delta,
+          splitDescHigh((n - 1) << 4, VIRTQ_DESC_F_INDIRECT, 0),
+        );
+      } else {
+        // The address and INDIRECT of a slot's own table stay in the ring from one use to the next.
+        if (source != TABLES_SLOT || <u32>links != table) store<u64>(at, entry + delta);
+        store<u64>(at, splitDescHigh(n << 4, VIRTQ_DESC_F_INDIRECT, 0), 8);
+      }
+      // S-D-08: entry k links to k + 1, the last to nothing.
+      let link: u64 = (1 << 48) | ((<u64>VIRTQ_DESC_F_NEXT) << 32);
+      n--;
+      for (; ; k++) {
+        if (k >= readable) {
+          if (k == readable) readableBytes = total;
+          link |= (<u64>VIRTQ_DESC_F_WRITE) << 32;
+        }
+        const len = <u64>load<u32>(sg, 4);
+        const addr = load<u32>(sg) + delta;
+        total += len;
+        sg += SEGMENT;
+        if (k == n) {
+          storeDesc(entry, addr, len | (link & ((<u64>VIRTQ_DESC_F_WRITE) << 32)));
+          break;
+        }
+        storeDesc(entry, addr, len | link);
+        link += 1 << 48;
+        entry += 16;
+      }
+      numFree -= 1 + prefix;
+    } else {
+      if (numFree < n) break;
+      table = 0;
+      directs++;
+      numFree -= n;
+      let to = at;
+      let flags: u32 = VIRTQ_DESC_F_NEXT;
+      n--;
+      for (; ; k++) {
+        if (k >= readable) {
+          if (k == readable) readableBytes = total;
+          flags = VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
+        }
+        const len = <u64>load<u32>(sg, 4);
+        const addr = load<u32>(sg) + delta;
+        total += len;
+        sg += SEGMENT;
+        if (k == n) {
+          storeDesc(to, addr, splitDescHigh(len, flags & VIRTQ_DESC_F_WRITE, next));
+          break;
+        }
+        storeDesc(to, addr, splitDescHigh(len, flags, next));
+        last = next;
+        const link = queue.records + (last << RECORD_BITS);
+        next = load<u16>(link, RECORD_NEXT);
+        if (source == TABLES_SLOT) store<u32>(link, 0, RECORD_TABLE);
+        to = queue.desc + (last << 4);
+      }
+      // A chain's length stands in the record of its last descriptor; a chain of one needs none.
+      if (n) store<u32>(queue.records + (last << RECORD_BITS), n + 1);
+    }
+    if (readable > n) readableBytes = total;
+    // S-D-03. What was written is in free descriptors and in a free table, which nobody reads.
+    if (total > 0x1_0000_0000) {
+      numFree = queue.numFree;
+      refusal = R_BUFFER_BYTES;
+      break;
+    }
+    store<u64>(record, <u64>load<u32>(stream) | (min<u64>(total - readableBytes, u32.MAX_VALUE) << 32));
+    store<u64>(record, <u64>table | (links & RECORD_NEXT_BITS) | ((<u64>last) << 48), RECORD_TABLE);
+    store<u16>(queue.driverArea + ((availIdx & queue.mask) << 1), <u16>head, RING_ENTRIES);
+    head = next;
+    stream = sg;
+  }
+
+  const done = availIdx - first;
+  queue.freeHead = head;
+  queue.availIdx = availIdx & 0xffff;
+  queue.cursor = stream;
+  queue.outstanding += done;
+  queue.added += done;
+  if (source != TABLES_DIRECT) tablesTaken(queue, source, done - directs);
+  queue.numFree = numFree;
+  if (refusal) refuseAdd(queue, refusal, done, table);
+  return done;
+}
+
+/** Refuses the staged buffer at `index`, and gives back the table that it had got. */
+function refuseAdd(queue: SplitDriver, refusal: u32, index: u32, table: u32): void {
+  refuse(queue, refusal, index);
+  if (refusal == R_BUFFER_BYTES && table) tableGive(queue, queue.source, table);
+}
+
+/** Two stores for a descriptor that nobody looks at yet. */
 @inline
 function storeDesc(ptr: u32, addr: u64, high: u64): void {
-  v128.store(ptr, i64x2.replace_lane(i64x2.splat(addr), 1, high));
+  store<u64>(ptr, addr);
+  store<u64>(ptr, high, 8);
 }
 
 /** Shows the device what was added (2.7.13.3), and decides whether it wants a kick (2.7.13.4). */
@@ -341,71 +382,84 @@ export function splitDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
 
 @inline
 function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
-  const size = queue.size;
-  const mask = queue.mask;
-  const records = queue.records;
-  const ring = queue.deviceArea + RING_ENTRIES;
-  let lastUsed = queue.lastUsed;
-  const pending = ahead(acquire16(queue.deviceArea + RING_IDX), lastUsed);
+  const first = queue.lastUsed;
+  const pending = ahead(acquire16(queue.deviceArea + RING_IDX), first);
   // H-D-02.
   if (pending > queue.outstanding) {
-    breakQueue(queue, E_USED_IDX, lastUsed);
+    breakQueue(queue, E_USED_IDX, first);
     return 0;
   }
-  max = min(max, pending);
+  const end = first + min(max, pending);
   let freeHead = queue.freeHead;
   let numFree = queue.numFree;
-  let clamped: u32 = 0;
-  let given: u32 = 0;
-
-  let done: u32 = 0;
-  for (; done < max; done++) {
-    const element = load<u64>(ring + ((lastUsed & mask) << 3));
-    const id = <u32>element;
-    let len = <u32>(element >> 32);
+  let directs: u32 = 0;
+  let heapTables: u32 = 0;
+  let error: u32 = OK;
+  let id: u32 = 0;
+  let lastUsed = first;
+  for (; lastUsed != end; lastUsed++) {
+    const element = load<u64>(queue.deviceArea + ((lastUsed & queue.mask) << 3), RING_ENTRIES);
+    id = <u32>element;
     // H-D-01.
-    if (id >= size) {
-      breakQueue(queue, E_USED_ID_RANGE, id);
+    if (id >= queue.size) {
+      error = E_USED_ID_RANGE;
       break;
     }
-    const record = records + (id << RECORD_BITS);
-    const last: u32 = load<u16>(record, RECORD_LAST);
+    const record = queue.records + (id << RECORD_BITS);
+    const links = load<u64>(record, RECORD_TABLE);
+    const last = <u32>(links >> 48);
     if (last == NOT_A_HEAD) {
-      breakQueue(queue, E_USED_ID_NOT_OUTSTANDING, id);
+      error = E_USED_ID_NOT_OUTSTANDING;
       break;
     }
-    const capacity = load<u32>(record, RECORD_CAPACITY);
+    const own = load<u64>(record);
     // H-D-03.
-    clamped += <u32>(len > capacity);
-    len = min(len, capacity);
-    store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
+    let len = element >> 32;
+    if (len > own >> 32) {
+      len = own >> 32;
+      queue.clampedLengths++;
+    }
+    store<u64>(out, (own & 0xffff_ffff) | (len << 32));
     out += RECLAIM_RECORD;
 
+    let table = <u32>links;
     if (source != TABLES_DIRECT) {
-      const table = load<u32>(record, RECORD_TABLE);
-      if (table) {
-        given++;
-        tableGive(queue, source, table);
-        // A slot's own table stays its own, so that the next use finds it preset.
-        if (source != TABLES_SLOT || table & TABLE_FROM_HEAP) store<u32>(record, 0, RECORD_TABLE);
+      if (!table) {
+        directs++;
+      } else if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) {
+        store<u64>(record, <u64>table | ((<u64>heapTables) << 32));
+        heapTables = id + 1;
+        table = 0;
+      } else {
+        tableGiveCached(queue, source, table);
       }
+      // A slot's own table stays its own, so that the next use finds it preset.
+      if (source != TABLES_SLOT) table = 0;
     }
-    const tail = records + (last << RECORD_BITS);
-    numFree += last == id ? 1 : load<u32>(tail);
-    store<u16>(record, <u16>NOT_A_HEAD, RECORD_LAST);
-    store<u16>(tail, <u16>freeHead, RECORD_NEXT);
+    if (last == id) {
+      numFree++;
+      store<u64>(record, <u64>table | ((<u64>(freeHead | (NOT_A_HEAD << 16))) << 32), RECORD_TABLE);
+    } else {
+      store<u64>(record, <u64>table | (links & RECORD_NEXT_BITS) | ((<u64>NOT_A_HEAD) << 48), RECORD_TABLE);
+      const tail = queue.records + (last << RECORD_BITS);
+      numFree += load<u32>(tail);
+      store<u16>(tail, <u16>freeHead, RECORD_NEXT);
+    }
     freeHead = id;
-    lastUsed++;
   }
 
+  const done = lastUsed - first;
   queue.freeHead = freeHead;
   queue.numFree = numFree;
   queue.lastUsed = lastUsed & 0xffff;
   queue.cursor = out;
   queue.outstanding -= done;
   queue.reclaimed += done;
-  queue.liveTables -= given;
-  queue.clampedLengths += clamped;
+  if (source != TABLES_DIRECT) {
+    queue.liveTables -= done - directs;
+    tablesGiveChain(queue, heapTables);
+  }
+  if (error) breakQueue(queue, error, id);
   return done;
 }
 

@@ -18,12 +18,10 @@ import {
 import { Stack, stackEntry, stackInit, stackPut, stackTake } from "../mem/stack";
 import { tlsfGive, tlsfTake } from "../mem/tlsf";
 import { VIRTQ_DESC_SIZE } from "../spec";
-import { DriverQueue } from "./driver";
+import { DriverQueue, RECORD_BITS } from "./driver";
 
 /** Goes back to the heap, whatever the source. */
 export const TABLE_FROM_HEAP: u32 = 1;
-/** Was allocated for this packet: no hit. */
-export const TABLE_MISS: u32 = 2;
 /** The node that its memory belongs to. */
 export const TABLE_NODE_SHIFT: u32 = 2;
 export const TABLE_NODE_MASK: u32 = 3;
@@ -39,34 +37,80 @@ export function tableNode(table: u32): u32 {
   return (table >> TABLE_NODE_SHIFT) & TABLE_NODE_MASK;
 }
 
+/** What `tableFallBack` returns when no table can be had: the buffer goes direct. */
+export const NO_TABLE: u32 = 2;
+
 /**
- * Takes a table for `n` elements, for the buffer in ring slot or with buffer id `slot`; tagged,
- * or 0 when none can be had. `source` is a constant where this is inlined.
+ * Takes a table for `n` elements, for the buffer with head descriptor or buffer id `slot`; tagged, or
+ * 0 when the source cannot serve it. `source` is a constant where this is inlined.
  */
 @inline
 export function tableTake(queue: DriverQueue, source: u32, n: u32, slot: u32): u32 {
-  if (source != TABLES_HEAP && n <= queue.threshold) {
-    if (source == TABLES_SLOT) return queue.tables + slot * queue.tableBytes;
-    const table = stackTake(source == TABLES_PER_NODE ? stackOf(queue, queue.node) : queue.stack0);
-    if (table) return table;
-    if (source == TABLES_GROW) {
-      const grown = tlsfTake(queue.heap, queue.tableBytes);
-      return grown ? grown | TABLE_MISS : 0;
-    }
+  if (source == TABLES_HEAP) {
+    const table = tlsfTake(queue.heap, n * VIRTQ_DESC_SIZE);
+    return table ? table | TABLE_FROM_HEAP : 0;
   }
-  const table = tlsfTake(queue.heap, n * VIRTQ_DESC_SIZE);
-  return table ? table | (TABLE_FROM_HEAP | TABLE_MISS) : 0;
+  if (n > queue.threshold) return 0;
+  if (source == TABLES_SLOT) return queue.tables + slot * queue.tableBytes;
+  return stackTake(source == TABLES_PER_NODE ? stackOf(queue, queue.node) : queue.stack0);
+}
+
+/**
+ * What the source could not serve: `grow` makes another table of its size, everything else goes
+ * to the heap, and when that has none the buffer goes direct (NO_TABLE). It is no part of the hot
+ * loops, because a call in a loop costs every value that lives across it a place in memory.
+ */
+export function tableFallBack(queue: DriverQueue, n: u32): u32 {
+  const grows = queue.source == TABLES_GROW && n <= queue.threshold;
+  const table =
+    queue.source == TABLES_HEAP ? 0 : tlsfTake(queue.heap, grows ? queue.tableBytes : n * VIRTQ_DESC_SIZE);
+  if (!table) {
+    queue.directFalls++;
+    return NO_TABLE;
+  }
+  queue.tableMisses++;
+  // The heap lies on node 0, like every table but those of `per-node`, which tablesTaken counts.
+  if (queue.source == TABLES_PER_NODE && queue.node) queue.remoteTakes++;
+  if (grows) return table;
+  queue.heapFalls++;
+  return table | TABLE_FROM_HEAP;
+}
+
+/** Counts the tables that a burst took. */
+@inline
+export function tablesTaken(queue: DriverQueue, source: u32, takes: u32): void {
+  queue.tableTakes += takes;
+  if (source == TABLES_HEAP) queue.tableMisses += takes;
+  if (source != TABLES_PER_NODE && queue.node) queue.remoteTakes += takes;
+  const live = queue.liveTables + takes;
+  queue.liveTables = live;
+  if (live > queue.highWater) queue.highWater = live;
 }
 
 /** Gives a table back to where it came from. */
 @inline
 export function tableGive(queue: DriverQueue, source: u32, table: u32): void {
-  if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) {
-    tlsfGive(queue.heap, tablePtr(table));
-  } else if (source == TABLES_PER_NODE) {
-    stackPut(stackOf(queue, tableNode(table)), table);
-  } else if (source != TABLES_SLOT) {
-    stackPut(queue.stack0, table & ~TABLE_MISS);
+  if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) tlsfGive(queue.heap, tablePtr(table));
+  else tableGiveCached(queue, source, table);
+}
+
+/** Gives a table back that is not from the heap. */
+@inline
+export function tableGiveCached(queue: DriverQueue, source: u32, table: u32): void {
+  if (source == TABLES_PER_NODE) stackPut(stackOf(queue, tableNode(table)), table);
+  else if (source != TABLES_SLOT) stackPut(queue.stack0, table);
+}
+
+/**
+ * Gives tables back to the heap after a burst, for the reason that `tableFallBack` names. They are
+ * chained through the first words of shadow records that are free again: {table, next}, by record
+ * index plus 1.
+ */
+export function tablesGiveChain(queue: DriverQueue, chain: u32): void {
+  while (chain) {
+    const link = load<u64>(queue.records + ((chain - 1) << RECORD_BITS));
+    tlsfGive(queue.heap, tablePtr(<u32>link));
+    chain = <u32>(link >> 32);
   }
 }
 

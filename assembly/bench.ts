@@ -1,0 +1,65 @@
+// What the suites in bench/ time by the thousand, because a call from JavaScript for each would cost
+// more than the thing itself. Each returns what it did, so that the work can't be left out.
+
+import { TABLES_FREELIST, TABLES_GROW, TABLES_HEAP, TABLES_PER_NODE, TABLES_SLOT } from "./abi";
+import { copyBytes } from "./mem/copy";
+import { tlsfGive, tlsfTake } from "./mem/tlsf";
+import { DriverQueue } from "./ring/driver";
+import { tableGive, tablePtr, tableTake } from "./ring/tables";
+
+/** Takes `bytes` from the general allocator and gives them back, `count` times; the sum of the places. */
+export function tlsfTakeGive(control: u32, bytes: u32, count: u32): u32 {
+  let sum: u32 = 0;
+  for (; count; count--) {
+    const ptr = tlsfTake(control, bytes);
+    sum += ptr;
+    tlsfGive(control, ptr);
+  }
+  return sum;
+}
+
+/**
+ * Takes a table for `n` elements from where the driver half at `driver` takes them, and gives it
+ * back, `count` times, for one ring slot after the other; the sum of the places.
+ */
+export function tableTakeGive(driver: u32, n: u32, count: u32): u32 {
+  const queue = changetype<DriverQueue>(driver);
+  switch (queue.source) {
+    case TABLES_HEAP:
+      return takeGive(queue, TABLES_HEAP, n, count);
+    case TABLES_FREELIST:
+      return takeGive(queue, TABLES_FREELIST, n, count);
+    case TABLES_GROW:
+      return takeGive(queue, TABLES_GROW, n, count);
+    case TABLES_SLOT:
+      return takeGive(queue, TABLES_SLOT, n, count);
+    case TABLES_PER_NODE:
+      return takeGive(queue, TABLES_PER_NODE, n, count);
+    default:
+      return 0;
+  }
+}
+
+@inline
+function takeGive(queue: DriverQueue, source: u32, n: u32, count: u32): u32 {
+  const size = queue.size;
+  let sum: u32 = 0;
+  let slot: u32 = 0;
+  for (; count; count--) {
+    const table = tableTake(queue, source, n, slot);
+    sum += tablePtr(table);
+    tableGive(queue, source, table);
+    if (source == TABLES_SLOT && ++slot == size) slot = 0;
+  }
+  return sum;
+}
+
+/** `copyBytes`, `count` times. */
+export function copyBytesRepeat(to: u32, from: u32, bytes: u32, count: u32): void {
+  for (; count; count--) copyBytes(to, from, bytes);
+}
+
+/** `memory.copy`, `count` times. */
+export function memoryCopyRepeat(to: u32, from: u32, bytes: u32, count: u32): void {
+  for (; count; count--) memory.copy(to, from, bytes);
+}
