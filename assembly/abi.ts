@@ -76,6 +76,7 @@ export const R_RING_OVERLAP: u32 = 75;
 export const R_STAGING_SIZE: u32 = 76;
 export const R_SPACE_OVERLAP: u32 = 77;
 export const R_TABLE_SOURCE: u32 = 78;
+export const R_OUTSTANDING: u32 = 79;
 
 // Staging areas: records of u32 words, all 8-byte aligned, written and read in bursts.
 

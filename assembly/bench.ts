@@ -3,9 +3,10 @@
 
 import { TABLES_FREELIST, TABLES_GROW, TABLES_HEAP, TABLES_PER_NODE, TABLES_SLOT } from "./abi";
 import { copyBytes } from "./mem/copy";
+import { stackPut, stackTake } from "./mem/stack";
 import { tlsfGive, tlsfTake } from "./mem/tlsf";
 import { DriverQueue } from "./ring/driver";
-import { tableGive, tablePtr, tableTake } from "./ring/tables";
+import { stackOf, tableGive, tablePtr, tableTakeHeap } from "./ring/tables";
 
 /** Takes `bytes` from the general allocator and gives them back, `count` times; the sum of the places. */
 export function tlsfTakeGive(control: u32, bytes: u32, count: u32): u32 {
@@ -43,13 +44,18 @@ export function tableTakeGive(driver: u32, n: u32, count: u32): u32 {
 @inline
 function takeGive(queue: DriverQueue, source: u32, n: u32, count: u32): u32 {
   const size = queue.size;
+  const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
   let sum: u32 = 0;
   let slot: u32 = 0;
   for (; count; count--) {
-    const table = tableTake(queue, source, n, slot);
+    let table: u32;
+    if (source == TABLES_HEAP) table = tableTakeHeap(queue, n);
+    else if (source == TABLES_SLOT) table = queue.tables + slot * queue.tableBytes;
+    else table = stackTake(stack);
     sum += tablePtr(table);
-    tableGive(queue, source, table);
-    if (source == TABLES_SLOT && ++slot == size) slot = 0;
+    if (source == TABLES_HEAP) tableGive(queue, table);
+    else if (source != TABLES_SLOT) stackPut(stack, table);
+    else if (++slot == size) slot = 0;
   }
   return sum;
 }

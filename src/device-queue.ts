@@ -75,7 +75,7 @@ export class DeviceQueue extends QueueHalf {
     this.#popped = popped.ptr;
     this.#poppedBytes = popped.bytes;
     this.#used = engine.region(`queue ${index} staging used`).ptr;
-    if (this.state === "live") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
+    if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
     this.setWord(wasm.QUEUE_FLAGS.value, queueFlags(features));
     this.setWord(wasm.QUEUE_SIZE.value, config.size);
     this.setWord(wasm.QUEUE_CAPACITY.value, limits.queueSize);

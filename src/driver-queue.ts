@@ -98,7 +98,9 @@ export class DriverQueue extends QueueHalf {
     this.#calls = driverCalls(wasm, format);
     this.#staged = engine.region(`queue ${index} staging add`).ptr;
     this.#reclaimed = engine.region(`queue ${index} staging reclaimed`).ptr;
-    if (this.state === "live") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
+    // Nothing of a queue that runs, or whose buffers are out, is overwritten.
+    if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
+    if (this.outstanding !== 0) throw new RefusedError(abi.R_OUTSTANDING, index, 0);
 
     const area = (name: string): number => engine.region(`queue ${index} ${name} area`).ptr;
     const desc = area("descriptor");

@@ -117,6 +117,12 @@ export const REFUSALS: Readonly<Record<number, Fault>> = {
     "more bytes than the buffer's writable part",
   ),
   [abi.R_QUEUE_LIVE]: fault("queue-live", "G-D-16", "the queue must be stopped first"),
+  [abi.R_QUEUE_NOT_LIVE]: fault(
+    "queue-not-live",
+    "V-V-01",
+    "the queue is stopped, or its device does not run",
+  ),
+  [abi.R_OUTSTANDING]: fault("outstanding", "G-D-16", "the outstanding buffers must be detached first"),
   [abi.R_QUEUE_SIZE]: fault(
     "queue-size",
     "V-D-03",

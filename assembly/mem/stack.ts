@@ -1,11 +1,16 @@
 // A free list as a LIFO stack of pointers in private memory: take and put at the head, one word
 // an entry, no link inside what is listed, because a device could write there (H-D-04).
 //
-//   Stack | count | capacity | entry 0 | entry 1 | ... | entry count-1 | (free) ...
+//   Stack | top | capacity | entry 0 | entry 1 | ... | newest entry | (free) ...
+//                                                                   ^ top
+//
+// A burst that takes or puts many keeps `top` in a local: through the memory each step would wait
+// for the one before it.
 
 @unmanaged
 export class Stack {
-  count: u32;
+  /** One past the newest entry. */
+  top: u32;
   capacity: u32;
 }
 
@@ -15,29 +20,40 @@ export function stackBytes(capacity: u32): u32 {
 }
 
 export function stackInit(stack: Stack, capacity: u32): void {
-  stack.count = 0;
+  stack.top = stackBottom(stack);
   stack.capacity = capacity;
+}
+
+/** The place of the oldest entry; an empty stack has its top here. */
+@inline
+export function stackBottom(stack: Stack): u32 {
+  return changetype<u32>(stack) + offsetof<Stack>();
+}
+
+@inline
+export function stackCount(stack: Stack): u32 {
+  return (stack.top - stackBottom(stack)) >> 2;
 }
 
 @inline
 export function stackEntry(stack: Stack, index: u32): u32 {
-  return load<u32>(changetype<u32>(stack) + (index << 2), offsetof<Stack>());
+  return load<u32>(stackBottom(stack) + (index << 2));
 }
 
 /** The newest entry, or 0. */
 @inline
 export function stackTake(stack: Stack): u32 {
-  const count = stack.count;
-  if (!count) return 0;
-  stack.count = count - 1;
-  return stackEntry(stack, count - 1);
+  const top = stack.top;
+  if (top == stackBottom(stack)) return 0;
+  stack.top = top - 4;
+  return load<u32>(top - 4);
 }
 
 /** The caller never puts more than `capacity` entries: what is listed was taken before. */
 @inline
 export function stackPut(stack: Stack, entry: u32): void {
-  const count = stack.count;
-  assert(count < stack.capacity);
-  store<u32>(changetype<u32>(stack) + (count << 2), entry, offsetof<Stack>());
-  stack.count = count + 1;
+  const top = stack.top;
+  assert(stackCount(stack) < stack.capacity);
+  store<u32>(top, entry);
+  stack.top = top + 4;
 }

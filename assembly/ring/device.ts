@@ -2,7 +2,7 @@
 
 import {
   OK,
-  QUEUE_LIVE,
+  QUEUE_STOPPED,
   R_QUEUE_LIVE,
   R_RING_ADDRESS,
   R_RING_ALIGNMENT,
@@ -56,7 +56,7 @@ export function placeRings(
   driverBytes: u32,
   deviceBytes: u32,
 ): u32 {
-  if (queue.state == QUEUE_LIVE) return R_QUEUE_LIVE;
+  if (queue.state != QUEUE_STOPPED) return R_QUEUE_LIVE;
   const desc = queue.descAddr;
   const driver = queue.driverAddr;
   const device = queue.deviceAddr;

@@ -57,6 +57,9 @@ export class DriverQueue extends Queue {
   node: u32;
   /** 1 when the cache was asked for and could not be preallocated. */
   cacheOff: u32;
+  /** 1 while the first stack holds tables that are the heap's, whatever the source is set to next. */
+  cacheGrows: u32;
+  _pad: u32;
   liveTables: u32;
   highWater: u32;
   /** Elements of the staged buffer that the source could not serve, when a burst stopped for it; 0 if none. */

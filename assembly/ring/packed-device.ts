@@ -168,6 +168,7 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   let slot = queue.nextAvail;
   let bits = availableBits(queue.availWrap);
   let slotsInFlight = queue.slotsInFlight;
+  let freeRecord = queue.freeRecord;
   let error: u32 = OK;
   // H-V-01's twin: one lap bounds a burst, whatever the flags say.
   max = min(max, queue.size);
@@ -305,9 +306,9 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
     } else {
       store<u64>(out, <u64>(<u32>total), POP_READABLE);
     }
-    const handle = queue.freeRecord;
+    const handle = freeRecord;
     const record = queue.records + (handle << RECORD_BITS);
-    queue.freeRecord = load<u32>(record, RECORD_NEXT);
+    freeRecord = load<u32>(record, RECORD_NEXT);
     // P-B-06: the id is that of the last descriptor of the list.
     store<u64>(record, <u64>capacity | ((<u64>slots) << 32) | ((high & ID_BITS) << 16));
     store<u64>(out, <u64>(handle | (queue.generation << HANDLE_SHIFT)) | ((<u64>counts) << 32));
@@ -320,6 +321,7 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   queue.nextAvail = slot;
   queue.availWrap = <u32>(bits == availableBits(1));
   queue.slotsInFlight = slotsInFlight;
+  queue.freeRecord = freeRecord;
   queue.cursor = out;
   queue.popped += done;
   if (error) popError(queue, error, slot, done);

@@ -12,6 +12,7 @@ import {
   QUEUE_STOPPED,
   R_BUFFER_BYTES,
   R_EMPTY_BUFFER,
+  R_OUTSTANDING,
   R_QUEUE_LIVE,
   R_QUEUE_SIZE,
   R_TOO_MANY_SGS,
@@ -27,6 +28,7 @@ import {
 import { deviceRuns } from "../device";
 import { busDelta } from "../dma/space";
 import { acquire32, acquire64, release32, release64 } from "../mem/fence";
+import { stackBottom, stackPut } from "../mem/stack";
 import {
   RING_EVENT_FLAGS_DESC,
   RING_EVENT_FLAGS_DISABLE,
@@ -49,16 +51,17 @@ import {
 import { breakQueue, clearFaults, isLive, refuse } from "./queue";
 import {
   NO_TABLE,
+  stackOf,
   TABLE_FROM_HEAP,
   tableFallBack,
   tableGive,
-  tableGiveCached,
+  tableNode,
   tablePtr,
   tablesDisable,
   tablesEnable,
   tablesGiveChain,
   tablesTaken,
-  tableTake,
+  tableTakeHeap,
 } from "./tables";
 
 @unmanaged
@@ -90,7 +93,8 @@ export class PackedDriver extends DriverQueue {
 export function packedDriverEnable(ptr: u32): u32 {
   const queue = changetype<PackedDriver>(ptr);
   const size = queue.size;
-  if (queue.state == QUEUE_LIVE) return R_QUEUE_LIVE;
+  if (queue.state != QUEUE_STOPPED) return R_QUEUE_LIVE;
+  if (queue.outstanding) return R_OUTSTANDING;
   if (!packedSizeIsLegal(size) || size > queue.capacity) return R_QUEUE_SIZE;
   const refusal = tablesEnable(queue);
   if (refusal) return refusal;
@@ -133,7 +137,9 @@ export function packedDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
   let done = addBurst(queue, stream, count, 0);
   while (queue.wanted) {
     const table = tableFallBack(queue, queue.wanted);
+    const before = done;
     done += addBurst(queue, queue.cursor, count - done, table);
+    if (queue.refusal) queue.refusalIndex += before;
   }
   return done;
 }
@@ -165,6 +171,9 @@ function addBurst(queue: PackedDriver, stream: u32, count: u32, table: u32): u32
 @inline
 function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: u32): u32 {
   const delta = busDelta(queue.space);
+  const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
+  const bottom = stackBottom(stack);
+  let top = stack.top;
   let id = queue.freeHead;
   let numFree = queue.numFree;
   let slot = queue.nextAvail;
@@ -182,13 +191,33 @@ function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: 
       refusal = n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER;
       break;
     }
-    table = NO_TABLE;
+    let sg = stream + ADD_HEADER;
+    let readableBytes: u64 = 0;
+    let capacity: u64 = 0;
+    let k: u32 = 0;
+    for (; k < readable; k++) readableBytes += load<u32>(sg + k * SEGMENT, 4);
+    for (; k < n; k++) capacity += load<u32>(sg + k * SEGMENT, 4);
+    // S-D-03.
+    if (readableBytes + capacity > 0x1_0000_0000) {
+      refusal = R_BUFFER_BYTES;
+      break;
+    }
+    table = 0;
     if (source != TABLES_DIRECT && n >= queue.tableMin) {
       if (numFree) {
         table = fallen;
         fallen = 0;
         if (!table) {
-          table = tableTake(queue, source, n, id);
+          if (source == TABLES_HEAP) {
+            table = tableTakeHeap(queue, n);
+          } else if (n <= queue.threshold) {
+            if (source == TABLES_SLOT) {
+              table = queue.tables + id * queue.tableBytes;
+            } else if (top != bottom) {
+              top -= 4;
+              table = load<u32>(top);
+            }
+          }
           if (!table) {
             queue.wanted = n;
             break;
@@ -198,27 +227,20 @@ function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: 
     }
 
     const head = queue.desc + (slot << 4);
-    let sg = stream + ADD_HEADER;
-    let total: u64 = 0;
-    let readableBytes: u64 = 0;
     let high: u64;
     let slots: u32 = 1;
     let nextSlot = slot;
     let nextBits = bits;
-    let k: u32 = 0;
-    if (table != NO_TABLE) {
+    k = 0;
+    if (table > NO_TABLE) {
       let entry = tablePtr(table);
       store<u64>(head, entry + delta);
       high = packedDescHigh(n << 4, id, VIRTQ_DESC_F_INDIRECT | bits);
       // P-D-07: consecutive entries without any flag but WRITE.
       let flags: u64 = 0;
       for (; k < n; k++) {
-        if (k >= readable) {
-          if (k == readable) readableBytes = total;
-          flags = (<u64>VIRTQ_DESC_F_WRITE) << 48;
-        }
+        if (k >= readable) flags = (<u64>VIRTQ_DESC_F_WRITE) << 48;
         const len = <u64>load<u32>(sg, 4);
-        total += len;
         storeDesc(entry, load<u32>(sg) + delta, len | flags);
         entry += 16;
         sg += SEGMENT;
@@ -230,36 +252,31 @@ function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: 
     } else {
       // P-D-11: room for the whole list before its first descriptor.
       if (numFree < n) break;
-      table = 0;
-      directs++;
       slots = n;
       const first: u32 = readable ? 0 : VIRTQ_DESC_F_WRITE;
-      total = load<u32>(sg, 4);
+      const len = <u64>load<u32>(sg, 4);
       store<u64>(head, load<u32>(sg) + delta);
-      high = packedDescHigh(total, id, (n > 1 ? first | VIRTQ_DESC_F_NEXT : first) | bits);
+      high = packedDescHigh(len, id, (n > 1 ? first | VIRTQ_DESC_F_NEXT : first) | bits);
       for (k = 1; ; k++) {
         sg += SEGMENT;
         if (++nextSlot == queue.size) {
           nextSlot = 0;
           nextBits ^= OWNER_BITS;
         }
-        if (k == readable) readableBytes = total;
         if (k == n) break;
         const len = <u64>load<u32>(sg, 4);
-        total += len;
         const flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1) | nextBits;
         storeDesc(queue.desc + (nextSlot << 4), load<u32>(sg) + delta, packedDescHigh(len, id, flags));
       }
     }
-    if (readable == n) readableBytes = total;
-    // S-D-03. What was written is in slots and in a table that nobody looks at.
-    if (total > 0x1_0000_0000) {
-      refusal = R_BUFFER_BYTES;
-      break;
-    }
     numFree -= slots;
+    if (source != TABLES_DIRECT && table <= NO_TABLE) {
+      directs++;
+      if (table) queue.directFalls++;
+      table = 0;
+    }
     const record = queue.records + (id << RECORD_BITS);
-    store<u64>(record, <u64>load<u32>(stream) | (min<u64>(total - readableBytes, u32.MAX_VALUE) << 32));
+    store<u64>(record, <u64>load<u32>(stream) | (min<u64>(capacity, u32.MAX_VALUE) << 32));
     const next: u32 = load<u16>(record, RECORD_NEXT);
     store<u64>(record, <u64>table | ((<u64>(next | (slots << 16))) << 32), RECORD_TABLE);
     if (queue.held) {
@@ -282,15 +299,12 @@ function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: 
   queue.cursor = stream;
   queue.outstanding += done;
   queue.added += done;
-  if (source != TABLES_DIRECT) tablesTaken(queue, source, done - directs);
-  if (refusal) refuseAdd(queue, refusal, done, table);
+  if (source != TABLES_DIRECT) {
+    stack.top = top;
+    tablesTaken(queue, source, done - directs);
+  }
+  if (refusal) refuse(queue, refusal, done);
   return done;
-}
-
-/** Refuses the staged buffer at `index`, and gives back the table that it had got. */
-function refuseAdd(queue: PackedDriver, refusal: u32, index: u32, table: u32): void {
-  refuse(queue, refusal, index);
-  if (refusal == R_BUFFER_BYTES && table) tableGive(queue, queue.source, table);
 }
 
 /** Two stores for a descriptor that nobody looks at yet. */
@@ -360,6 +374,7 @@ function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
   let numFree = queue.numFree;
   let directs: u32 = 0;
   let heapTables: u32 = 0;
+  let top = queue.stack0.top;
   let error: u32 = OK;
   let id: u32 = 0;
   let done: u32 = 0;
@@ -396,8 +411,11 @@ function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
       } else if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) {
         store<u64>(record, <u64>table | ((<u64>heapTables) << 32));
         heapTables = id + 1;
-      } else {
-        tableGiveCached(queue, source, table);
+      } else if (source == TABLES_PER_NODE) {
+        stackPut(stackOf(queue, tableNode(table)), table);
+      } else if (source != TABLES_SLOT) {
+        store<u32>(top, table);
+        top += 4;
       }
     }
     store<u64>(record, (<u64>freeHead) << 32, RECORD_TABLE);
@@ -419,6 +437,7 @@ function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
   queue.outstanding -= done;
   queue.reclaimed += done;
   if (source != TABLES_DIRECT) {
+    if (source != TABLES_PER_NODE) queue.stack0.top = top;
     queue.liveTables -= done - directs;
     tablesGiveChain(queue, heapTables);
   }
@@ -489,7 +508,7 @@ function reclaimInOrder(queue: PackedDriver, out: u32, max: u32): u32 {
 function giveTable(queue: PackedDriver, source: u32, record: u32, table: u32): void {
   queue.liveTables--;
   store<u32>(record, 0, RECORD_TABLE);
-  tableGive(queue, source, table);
+  tableGive(queue, table);
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   QUEUE_STOPPED,
   R_BUFFER_BYTES,
   R_EMPTY_BUFFER,
+  R_OUTSTANDING,
   R_QUEUE_LIVE,
   R_QUEUE_SIZE,
   R_TOO_MANY_SGS,
@@ -29,6 +30,7 @@ import {
 import { deviceRuns } from "../device";
 import { busDelta } from "../dma/space";
 import { acquire16, release16 } from "../mem/fence";
+import { stackBottom, stackPut } from "../mem/stack";
 import {
   VIRTQ_AVAIL_F_NO_INTERRUPT,
   VIRTQ_DESC_F_INDIRECT,
@@ -63,16 +65,17 @@ import {
 } from "./split-layout";
 import {
   NO_TABLE,
+  stackOf,
   TABLE_FROM_HEAP,
   tableFallBack,
   tableGive,
-  tableGiveCached,
+  tableNode,
   tablePtr,
   tablesDisable,
   tablesEnable,
   tablesGiveChain,
   tablesTaken,
-  tableTake,
+  tableTakeHeap,
 } from "./tables";
 
 @unmanaged
@@ -99,7 +102,8 @@ export class SplitDriver extends DriverQueue {
 export function splitDriverEnable(ptr: u32): u32 {
   const queue = changetype<SplitDriver>(ptr);
   const size = queue.size;
-  if (queue.state == QUEUE_LIVE) return R_QUEUE_LIVE;
+  if (queue.state != QUEUE_STOPPED) return R_QUEUE_LIVE;
+  if (queue.outstanding) return R_OUTSTANDING;
   if (!splitSizeIsLegal(size) || size > queue.capacity) return R_QUEUE_SIZE;
   const refusal = tablesEnable(queue);
   if (refusal) return refusal;
@@ -142,7 +146,9 @@ export function splitDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
   let done = addBurst(queue, stream, count, 0);
   while (queue.wanted) {
     const table = tableFallBack(queue, queue.wanted);
+    const before = done;
     done += addBurst(queue, queue.cursor, count - done, table);
+    if (queue.refusal) queue.refusalIndex += before;
   }
   return done;
 }
@@ -175,6 +181,9 @@ function addBurst(queue: SplitDriver, stream: u32, count: u32, table: u32): u32 
 @inline
 function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u32, prefix: u32): u32 {
   const delta = busDelta(queue.space);
+  const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
+  const bottom = stackBottom(stack);
+  let top = stack.top;
   const first = queue.availIdx;
   const end = first + count;
   let head = queue.freeHead;
@@ -192,13 +201,33 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
       refusal = n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER;
       break;
     }
-    table = NO_TABLE;
+    let sg = stream + ADD_HEADER;
+    let readableBytes: u64 = 0;
+    let capacity: u64 = 0;
+    let k: u32 = 0;
+    for (; k < readable; k++) readableBytes += load<u32>(sg + k * SEGMENT, 4);
+    for (; k < n; k++) capacity += load<u32>(sg + k * SEGMENT, 4);
+    // S-D-03.
+    if (readableBytes + capacity > 0x1_0000_0000) {
+      refusal = R_BUFFER_BYTES;
+      break;
+    }
+    table = 0;
     if (source != TABLES_DIRECT && n >= queue.tableMin + prefix) {
       if (numFree > prefix) {
         table = fallen;
         fallen = 0;
         if (!table) {
-          table = tableTake(queue, source, n - prefix, head);
+          if (source == TABLES_HEAP) {
+            table = tableTakeHeap(queue, n - prefix);
+          } else if (n - prefix <= queue.threshold) {
+            if (source == TABLES_SLOT) {
+              table = queue.tables + head * queue.tableBytes;
+            } else if (top != bottom) {
+              top -= 4;
+              table = load<u32>(top);
+            }
+          }
           if (!table) {
             queue.wanted = n - prefix;
             break;
@@ -212,18 +241,15 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
     const at = queue.desc + (head << 4);
     let next = <u32>(links >> 32) & 0xffff;
     let last = head;
-    let sg = stream + ADD_HEADER;
-    let total: u64 = 0;
-    let readableBytes: u64 = 0;
-    let k: u32 = 0;
-    if (table != NO_TABLE) {
+    let need: u32;
+    k = 0;
+    if (table > NO_TABLE) {
       let entry = tablePtr(table);
       if (prefix) {
         k = 1;
-        total = load<u32>(sg, 4);
-        if (readable) readableBytes = total;
+        const len = <u64>load<u32>(sg, 4);
         const flags: u32 = readable ? VIRTQ_DESC_F_NEXT : VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
-        storeDesc(at, load<u32>(sg) + delta, splitDescHigh(total, flags, next));
+        storeDesc(at, load<u32>(sg) + delta, splitDescHigh(len, flags, next));
         sg += SEGMENT;
         last = next;
         const link = queue.records + (last << RECORD_BITS);
@@ -244,13 +270,9 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
       let link: u64 = (1 << 48) | ((<u64>VIRTQ_DESC_F_NEXT) << 32);
       n--;
       for (; ; k++) {
-        if (k >= readable) {
-          if (k == readable) readableBytes = total;
-          link |= (<u64>VIRTQ_DESC_F_WRITE) << 32;
-        }
+        if (k >= readable) link |= (<u64>VIRTQ_DESC_F_WRITE) << 32;
         const len = <u64>load<u32>(sg, 4);
         const addr = load<u32>(sg) + delta;
-        total += len;
         sg += SEGMENT;
         if (k == n) {
           storeDesc(entry, addr, len | (link & ((<u64>VIRTQ_DESC_F_WRITE) << 32)));
@@ -260,23 +282,17 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
         link += 1 << 48;
         entry += 16;
       }
-      numFree -= 1 + prefix;
+      need = 1 + prefix;
     } else {
       if (numFree < n) break;
-      table = 0;
-      directs++;
-      numFree -= n;
+      need = n;
       let to = at;
       let flags: u32 = VIRTQ_DESC_F_NEXT;
       n--;
       for (; ; k++) {
-        if (k >= readable) {
-          if (k == readable) readableBytes = total;
-          flags = VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
-        }
+        if (k >= readable) flags = VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
         const len = <u64>load<u32>(sg, 4);
         const addr = load<u32>(sg) + delta;
-        total += len;
         sg += SEGMENT;
         if (k == n) {
           storeDesc(to, addr, splitDescHigh(len, flags & VIRTQ_DESC_F_WRITE, next));
@@ -292,14 +308,13 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
       // A chain's length stands in the record of its last descriptor; a chain of one needs none.
       if (n) store<u32>(queue.records + (last << RECORD_BITS), n + 1);
     }
-    if (readable > n) readableBytes = total;
-    // S-D-03. What was written is in free descriptors and in a free table, which nobody reads.
-    if (total > 0x1_0000_0000) {
-      numFree = queue.numFree;
-      refusal = R_BUFFER_BYTES;
-      break;
+    numFree -= need;
+    if (source != TABLES_DIRECT && table <= NO_TABLE) {
+      directs++;
+      if (table) queue.directFalls++;
+      table = 0;
     }
-    store<u64>(record, <u64>load<u32>(stream) | (min<u64>(total - readableBytes, u32.MAX_VALUE) << 32));
+    store<u64>(record, <u64>load<u32>(stream) | (min<u64>(capacity, u32.MAX_VALUE) << 32));
     store<u64>(record, <u64>table | (links & RECORD_NEXT_BITS) | ((<u64>last) << 48), RECORD_TABLE);
     store<u16>(queue.driverArea + ((availIdx & queue.mask) << 1), <u16>head, RING_ENTRIES);
     head = next;
@@ -312,16 +327,13 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
   queue.cursor = stream;
   queue.outstanding += done;
   queue.added += done;
-  if (source != TABLES_DIRECT) tablesTaken(queue, source, done - directs);
+  if (source != TABLES_DIRECT) {
+    stack.top = top;
+    tablesTaken(queue, source, done - directs);
+  }
   queue.numFree = numFree;
-  if (refusal) refuseAdd(queue, refusal, done, table);
+  if (refusal) refuse(queue, refusal, done);
   return done;
-}
-
-/** Refuses the staged buffer at `index`, and gives back the table that it had got. */
-function refuseAdd(queue: SplitDriver, refusal: u32, index: u32, table: u32): void {
-  refuse(queue, refusal, index);
-  if (refusal == R_BUFFER_BYTES && table) tableGive(queue, queue.source, table);
 }
 
 /** Two stores for a descriptor that nobody looks at yet. */
@@ -394,6 +406,7 @@ function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
   let numFree = queue.numFree;
   let directs: u32 = 0;
   let heapTables: u32 = 0;
+  let top = queue.stack0.top;
   let error: u32 = OK;
   let id: u32 = 0;
   let lastUsed = first;
@@ -430,8 +443,11 @@ function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
         store<u64>(record, <u64>table | ((<u64>heapTables) << 32));
         heapTables = id + 1;
         table = 0;
-      } else {
-        tableGiveCached(queue, source, table);
+      } else if (source == TABLES_PER_NODE) {
+        stackPut(stackOf(queue, tableNode(table)), table);
+      } else if (source != TABLES_SLOT) {
+        store<u32>(top, table);
+        top += 4;
       }
       // A slot's own table stays its own, so that the next use finds it preset.
       if (source != TABLES_SLOT) table = 0;
@@ -456,6 +472,7 @@ function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
   queue.outstanding -= done;
   queue.reclaimed += done;
   if (source != TABLES_DIRECT) {
+    if (source != TABLES_PER_NODE) queue.stack0.top = top;
     queue.liveTables -= done - directs;
     tablesGiveChain(queue, heapTables);
   }
@@ -536,7 +553,7 @@ function chainLength(records: u32, head: u32): u32 {
 function giveTable(queue: SplitDriver, source: u32, record: u32, table: u32): void {
   queue.liveTables--;
   if (source != TABLES_SLOT || table & TABLE_FROM_HEAP) store<u32>(record, 0, RECORD_TABLE);
-  tableGive(queue, source, table);
+  tableGive(queue, table);
 }
 
 /**

@@ -15,7 +15,7 @@ import {
   TABLES_PER_NODE,
   TABLES_SLOT,
 } from "../abi";
-import { Stack, stackEntry, stackInit, stackPut, stackTake } from "../mem/stack";
+import { Stack, stackCount, stackEntry, stackInit, stackPut, stackTake } from "../mem/stack";
 import { tlsfGive, tlsfTake } from "../mem/tlsf";
 import { VIRTQ_DESC_SIZE } from "../spec";
 import { DriverQueue, RECORD_BITS } from "./driver";
@@ -37,23 +37,15 @@ export function tableNode(table: u32): u32 {
   return (table >> TABLE_NODE_SHIFT) & TABLE_NODE_MASK;
 }
 
+/** A table of the general allocator for `n` elements; tagged, or 0. */
+@inline
+export function tableTakeHeap(queue: DriverQueue, n: u32): u32 {
+  const table = tlsfTake(queue.heap, n * VIRTQ_DESC_SIZE);
+  return table ? table | TABLE_FROM_HEAP : 0;
+}
+
 /** What `tableFallBack` returns when no table can be had: the buffer goes direct. */
 export const NO_TABLE: u32 = 2;
-
-/**
- * Takes a table for `n` elements, for the buffer with head descriptor or buffer id `slot`; tagged, or
- * 0 when the source cannot serve it. `source` is a constant where this is inlined.
- */
-@inline
-export function tableTake(queue: DriverQueue, source: u32, n: u32, slot: u32): u32 {
-  if (source == TABLES_HEAP) {
-    const table = tlsfTake(queue.heap, n * VIRTQ_DESC_SIZE);
-    return table ? table | TABLE_FROM_HEAP : 0;
-  }
-  if (n > queue.threshold) return 0;
-  if (source == TABLES_SLOT) return queue.tables + slot * queue.tableBytes;
-  return stackTake(source == TABLES_PER_NODE ? stackOf(queue, queue.node) : queue.stack0);
-}
 
 /**
  * What the source could not serve: `grow` makes another table of its size, everything else goes
@@ -64,10 +56,7 @@ export function tableFallBack(queue: DriverQueue, n: u32): u32 {
   const grows = queue.source == TABLES_GROW && n <= queue.threshold;
   const table =
     queue.source == TABLES_HEAP ? 0 : tlsfTake(queue.heap, grows ? queue.tableBytes : n * VIRTQ_DESC_SIZE);
-  if (!table) {
-    queue.directFalls++;
-    return NO_TABLE;
-  }
+  if (!table) return NO_TABLE;
   queue.tableMisses++;
   // The heap lies on node 0, like every table but those of `per-node`, which tablesTaken counts.
   if (queue.source == TABLES_PER_NODE && queue.node) queue.remoteTakes++;
@@ -88,16 +77,10 @@ export function tablesTaken(queue: DriverQueue, source: u32, takes: u32): void {
 }
 
 /** Gives a table back to where it came from. */
-@inline
-export function tableGive(queue: DriverQueue, source: u32, table: u32): void {
-  if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) tlsfGive(queue.heap, tablePtr(table));
-  else tableGiveCached(queue, source, table);
-}
-
-/** Gives a table back that is not from the heap. */
-@inline
-export function tableGiveCached(queue: DriverQueue, source: u32, table: u32): void {
-  if (source == TABLES_PER_NODE) stackPut(stackOf(queue, tableNode(table)), table);
+export function tableGive(queue: DriverQueue, table: u32): void {
+  const source = queue.source;
+  if (table & TABLE_FROM_HEAP) tlsfGive(queue.heap, tablePtr(table));
+  else if (source == TABLES_PER_NODE) stackPut(stackOf(queue, tableNode(table)), table);
   else if (source != TABLES_SLOT) stackPut(queue.stack0, table);
 }
 
@@ -114,8 +97,9 @@ export function tablesGiveChain(queue: DriverQueue, chain: u32): void {
   }
 }
 
+/** The free list of a node; every source but `per-node` has one, that of node 0. */
 @inline
-function stackOf(queue: DriverQueue, node: u32): Stack {
+export function stackOf(queue: DriverQueue, node: u32): Stack {
   return changetype<Stack>(load<u32>(changetype<u32>(queue) + (node << 2), offsetof<DriverQueue>("stack0")));
 }
 
@@ -127,6 +111,7 @@ export function tablesEnable(queue: DriverQueue): u32 {
   const source = queue.source;
   const threshold = queue.threshold;
   if (source > TABLES_PER_NODE || threshold > MAX_THRESHOLD) return R_TABLE_SOURCE;
+  tablesDisable(queue);
   queue.tableBytes = threshold * VIRTQ_DESC_SIZE;
   queue.cacheOff = 0;
   if (source == TABLES_DIRECT || source == TABLES_HEAP) return OK;
@@ -134,6 +119,7 @@ export function tablesEnable(queue: DriverQueue): u32 {
   const nodes: u32 = source == TABLES_PER_NODE ? queue.nodes : 1;
   const perNode = queue.size * queue.tableBytes;
   for (let node: u32 = 0; node < nodes; node++) stackInit(stackOf(queue, node), queue.size);
+  queue.cacheGrows = <u32>(source == TABLES_GROW);
   if (source == TABLES_GROW || threshold == 0) return OK;
   if (<u64>perNode * nodes > <u64>queue.tablesReserved) {
     queue.cacheOff = 1;
@@ -154,7 +140,8 @@ export function tablesEnable(queue: DriverQueue): u32 {
 
 /** Gives what a `grow` cache holds back to the heap, when its queue is stopped with nothing outstanding. */
 export function tablesDisable(queue: DriverQueue): void {
-  if (queue.source != TABLES_GROW) return;
+  if (!queue.cacheGrows) return;
+  queue.cacheGrows = 0;
   for (;;) {
     const table = stackTake(queue.stack0);
     if (!table) return;
@@ -172,8 +159,8 @@ export function tablesListed(ptr: u32): u32 {
   for (let node: u32 = 0; node < nodes; node++) {
     const stack = stackOf(queue, node);
     // A listed table is free, so its first word can hold its place: what stands twice keeps one.
-    for (let at: u32 = 0; at < stack.count; at++) store<u32>(tablePtr(stackEntry(stack, at)), at);
-    for (let at: u32 = 0; at < stack.count; at++) {
+    for (let at: u32 = 0; at < stackCount(stack); at++) store<u32>(tablePtr(stackEntry(stack, at)), at);
+    for (let at: u32 = 0; at < stackCount(stack); at++) {
       const table = stackEntry(stack, at);
       if (tableNode(table) == node && load<u32>(tablePtr(table)) == at) listed++;
     }
