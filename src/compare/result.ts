@@ -9,6 +9,7 @@ export interface Environment {
   cores: number;
   /** Where buffers start: `skewed` over the cache sets, or `aligned` to 4 KiB, which aliases. */
   placement: "skewed" | "aligned";
+  /** Bytes of the largest case's engine memory; each case has one of its own. */
   memoryBytes: number;
 }
 
@@ -35,7 +36,7 @@ export interface Counters {
   interrupts: number;
 }
 
-/** A throughput (packets a second) over the baseline's, with its 95 % interval from the rounds. */
+/** Packets a second over the baseline's, with the 95 % interval that the rounds give. */
 export interface Ratio {
   baseline: string;
   value: number;
@@ -61,6 +62,7 @@ export interface CaseResult {
   packets: number;
   bytes: number;
   rounds: number;
+  /** Over all timed iterations of all rounds. */
   nsPerPacket: { min: number; median: number; p95: number };
   /** Packets a second, at the median. */
   pps: number;
@@ -75,8 +77,10 @@ export interface CaseResult {
 export interface Comparison {
   schema: typeof RESULT_SCHEMA;
   environment: Environment;
+  /** The only workload, or the first; `workloads` has all when there are several. */
   workload: Workload;
   workloads?: Workload[];
+  /** By the names of the command line, with values as they were used. */
   options: Record<string, unknown>;
   /** False when the run was interrupted: `cases` then holds what was complete. */
   complete: boolean;

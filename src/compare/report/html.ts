@@ -63,7 +63,7 @@ function addCharts(page: Page, cases: CaseResult[]): void {
   page.add("h2", `Throughput against ${baselineName(cases, cases)}`);
   page.add(
     "p",
-    "The median over the rounds of packets a second over the baseline's, with its 95 % interval. " +
+    "Packets a second over the baseline's, with the 95 % interval that the rounds give. " +
       "An interval that crosses the line at 1 shows no difference.",
     "aside",
   );

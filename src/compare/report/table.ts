@@ -145,7 +145,7 @@ function footLines(comparison: Comparison): string[] {
   return [
     ...(legend.length > 0 ? wrap(`Per packet: ${legend.join(", ")}.`) : []),
     ...(shared.length > 0 ? wrap(`Per packet, the same in every case: ${shared.join(", ")}.`) : []),
-    "The ratio is packets a second over the baseline's, the median of the rounds, with its 95 % interval.",
+    "The ratio is packets a second over the baseline's, with the 95 % interval that the rounds give.",
     ...notesOf(cases).flatMap(({ number, text }) => wrap(`(${number}) ${text}`, 4)),
     ...(published === undefined ? [] : wrap(published)),
   ];

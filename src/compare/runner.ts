@@ -1,0 +1,284 @@
+/** Runs a comparison: all cases prepared and checked, then timed in interleaved rounds, then checked for leaks. */
+import { Engine, type EngineOptions } from "../engine.ts";
+import { placeParts, planRegions } from "../layout.ts";
+import { type Traffic, trafficDigest } from "../net/traffic.ts";
+import { type Dimensions, planArms } from "./arms.ts";
+import { CaseBench, type CasePlan, macrotask, planCase } from "./bench.ts";
+import { CompareFailure, CompareInputError } from "./errors.ts";
+import { groupBy } from "./report/format.ts";
+import {
+  type CaseResult,
+  type Comparison,
+  type Counters,
+  type Environment,
+  RESULT_SCHEMA,
+  type Workload,
+} from "./result.ts";
+import { pairedRatio, summarize } from "./statistics.ts";
+
+export interface CompareOptions extends Dimensions {
+  /** Rounds in which every case is timed once; at least 1. */
+  rounds: number;
+  /** Milliseconds for each case and round; at least 1. */
+  timeMs: number;
+  /** Every buffer starts at a 4 KiB boundary, so that all alias in the cache. */
+  align: boolean;
+  /** Bytes of each case's engine memory; default: as many as the case needs. */
+  memoryBytes?: number;
+}
+
+/** What only the host knows: on what the comparison runs, and where the engine's code is. */
+export interface CompareHost {
+  machine: Pick<Environment, "node" | "v8" | "cpu" | "cores">;
+  /** Needed where the code cannot be loaded from beside this file. */
+  module?: EngineOptions["module"];
+}
+
+export interface CompareHooks {
+  /** Before the first step: how many there will be. */
+  onStart?(steps: number): void;
+  /** One more step is done. */
+  onStep?(label: string): void;
+  /** Ends the run at the next opportunity; what is complete is returned. */
+  signal?: AbortSignal;
+  /** For tests: called when a case's packets lie in its engine's memory, before any has moved. */
+  tamper?(engine: Engine, id: string): void;
+}
+
+/** Engines that are alive at once take at most this much, unless cases with one baseline need more. */
+const ALIVE_BYTES = 2 ** 30;
+
+/** A WebAssembly memory has 32-bit addresses, and the engine leaves the last 64 KiB alone. */
+const MOST_BYTES = 2 ** 32 - 65536;
+
+/**
+ * Times every combination of the options on every traffic. A case has been timed in as many rounds as its
+ * baseline; `complete` is false when the signal fired before the last.
+ *
+ * @throws CompareInputError for options that cannot be run, also when the memory is too small, and CompareFailure
+ * when a case delivered other bytes, leaked, stalled, or did something else when timed than when counted.
+ */
+export async function compare(
+  traffics: readonly Traffic[],
+  options: CompareOptions,
+  host: CompareHost,
+  hooks: CompareHooks = {},
+): Promise<Comparison> {
+  const plans = planArms(traffics, options).map((arm) => planCase(arm, options.align));
+  const sizes = await memorySizes(plans, options.memoryBytes, host.module);
+  hooks.onStart?.(plans.length * (1 + options.rounds));
+  const workloads = traffics.map(describe);
+  const run: Run = {
+    ...options,
+    hooks,
+    module: host.module,
+    digests: new Map(traffics.map((traffic, i) => [traffic, workloads[i].digest])),
+  };
+  const cases: CaseResult[] = [];
+  let complete = true;
+  for (const part of parts(plans, sizes)) {
+    const { rounds, results } = await runPart(part, run);
+    cases.push(...results);
+    complete = rounds === options.rounds;
+    if (!complete) break;
+  }
+  return {
+    schema: RESULT_SCHEMA,
+    environment: {
+      ...host.machine,
+      placement: options.align ? "aligned" : "skewed",
+      memoryBytes: Math.max(...sizes.values()),
+    },
+    workload: workloads[0],
+    ...(workloads.length > 1 ? { workloads } : {}),
+    options: nameOptions(options),
+    complete,
+    cases,
+  };
+}
+
+/** The options under the names that they have on the command line. */
+function nameOptions(options: CompareOptions): Record<string, unknown> {
+  return {
+    ring: options.rings,
+    tables: options.tables,
+    sg: options.sgs,
+    batch: options.batches,
+    "ring-size": options.ringSizes,
+    threshold: options.thresholds,
+    touch: options.touches,
+    rounds: options.rounds,
+    time: options.timeMs,
+    align: options.align,
+    ...(options.baseline === undefined ? {} : { baseline: options.baseline }),
+    ...(options.memoryBytes === undefined ? {} : { memory: options.memoryBytes }),
+  };
+}
+
+function describe(traffic: Traffic): Workload {
+  const { kind, file, packets, bytes } = traffic;
+  return { kind, file, packets: packets.length, bytes, digest: trafficDigest(traffic) };
+}
+
+/** Bytes of the engine memory of every case. @throws CompareInputError when they are too few or too many. */
+async function memorySizes(
+  plans: CasePlan[],
+  given: number | undefined,
+  module: EngineOptions["module"],
+): Promise<Map<CasePlan, number>> {
+  // The sizes of the control blocks are the compiler's; any engine can tell them.
+  const { wasm } = await Engine.create({ queueSize: 1, batch: 1, maxSgs: 1, bufferBytes: 0, module });
+  const needed = plans.map(({ limits }) => placeParts(wasm, 0, planRegions(wasm, limits)).end);
+  const most = needed.reduce((a, b) => Math.max(a, b));
+  const id = plans[needed.indexOf(most)].arm.id;
+  const room = given ?? MOST_BYTES;
+  if (most > room) {
+    throw new CompareInputError(
+      `case ${id} needs ${most} bytes of memory, but only ${room} are ${given === undefined ? "possible" : "given"}`,
+    );
+  }
+  return new Map(plans.map((plan, i) => [plan, given ?? needed[i]]));
+}
+
+/** Cases that are alive at the same time: all that share a baseline, and as many more as fit the memory. */
+function parts(plans: CasePlan[], sizes: Map<CasePlan, number>): CasePlan[][] {
+  const result: CasePlan[][] = [];
+  let room = 0;
+  for (const group of groupBy(plans, ({ arm }) => arm.baseline).values()) {
+    const bytes = group.reduce((sum, plan) => sum + (sizes.get(plan) ?? 0), 0);
+    if (bytes > room) {
+      result.push([]);
+      room = ALIVE_BYTES;
+    }
+    result[result.length - 1].push(...group);
+    room -= bytes;
+  }
+  return result;
+}
+
+interface Run extends CompareOptions {
+  hooks: CompareHooks;
+  module: EngineOptions["module"];
+  /** What every packet of a traffic should arrive as. */
+  digests: Map<Traffic, string>;
+}
+
+/** A case between its preparation and its result. */
+interface Prepared {
+  bench: CaseBench;
+  digest: string;
+  counters: Counters;
+  /** ns per packet of every iteration, one list for each round. */
+  rounds: number[][];
+  /** Packets of each round. */
+  packets: number[];
+}
+
+/** The complete rounds, and a result for every case when there is one. */
+async function runPart(plans: CasePlan[], run: Run): Promise<{ rounds: number; results: CaseResult[] }> {
+  const prepared: Prepared[] = [];
+  for (const plan of plans) {
+    prepared.push(await prepare(plan, run));
+    await macrotask();
+    if (run.hooks.signal?.aborted) return { rounds: 0, results: [] };
+  }
+  checkDigests(prepared, run.digests);
+  let rounds = 0;
+  while (rounds < run.rounds && (await runRound(prepared, rounds, run))) rounds++;
+  for (const { bench } of prepared) bench.checkLeaks();
+  if (rounds === 0) return { rounds, results: [] };
+  const summaries = new Map(prepared.map((one) => [one.bench.arm.id, summarizeCase(one, rounds)]));
+  const results = prepared.map((one) => {
+    const ours = summaries.get(one.bench.arm.id) as CaseSummary;
+    const baseline = summaries.get(one.bench.arm.baseline) as CaseSummary;
+    return toResult(one, ours, baseline, rounds);
+  });
+  return { rounds, results };
+}
+
+async function prepare(plan: CasePlan, { hooks, memoryBytes, module }: Run): Promise<Prepared> {
+  const bench = await CaseBench.create(plan, { memoryBytes, module });
+  hooks.tamper?.(bench.engine, plan.arm.id);
+  await bench.warmUp();
+  const digest = bench.digest();
+  const counters = bench.count();
+  hooks.onStep?.(`warm-up  ${plan.arm.id}`);
+  return { bench, digest, counters, rounds: [], packets: [] };
+}
+
+function checkDigests(prepared: Prepared[], expected: Map<Traffic, string>): void {
+  const wrong = prepared.filter(({ bench, digest }) => digest !== expected.get(bench.arm.traffic));
+  if (wrong.length === 0) return;
+  const named = wrong.map(({ bench, digest }) => `${bench.arm.id} (${digest})`).join(", ");
+  const right = [...new Set(wrong.map(({ bench }) => expected.get(bench.arm.traffic)))].join(", ");
+  throw new CompareFailure("digest", `other bytes arrived than were sent (${right}): ${named}`);
+}
+
+/** Times every case once, every other round backwards (A B B A); false when it was interrupted. */
+async function runRound(prepared: Prepared[], round: number, run: Run): Promise<boolean> {
+  const { hooks, timeMs } = run;
+  for (const one of round % 2 === 0 ? prepared : prepared.toReversed()) {
+    const sample = await one.bench.measure(timeMs, one.counters, hooks.signal);
+    if (sample === null) return false;
+    one.rounds.push(sample.nsPerPacket);
+    one.packets.push(sample.packets);
+    hooks.onStep?.(`round ${round + 1}  ${one.bench.arm.id}`);
+  }
+  return true;
+}
+
+interface CaseSummary {
+  nsPerPacket: CaseResult["nsPerPacket"];
+  /** ns per packet of each round: the median of its iterations. */
+  medians: number[];
+}
+
+function summarizeCase({ rounds }: Prepared, complete: number): CaseSummary {
+  const counted = rounds.slice(0, complete);
+  return {
+    nsPerPacket: summarize(counted.flat()),
+    medians: counted.map((samples) => summarize(samples).median),
+  };
+}
+
+function toResult(
+  { bench, digest, counters, packets }: Prepared,
+  { nsPerPacket, medians }: CaseSummary,
+  baseline: CaseSummary,
+  rounds: number,
+): CaseResult {
+  const { id, ring, tables, sg, frame, batch, batchRun, ringSize, threshold, touch, traffic, notes } =
+    bench.arm;
+  const measured = packets.slice(0, rounds).reduce((sum, n) => sum + n, 0);
+  const bytesPerPacket = traffic.bytes / traffic.packets.length;
+  const interval = pairedRatio(medians, baseline.medians);
+  // Packets a second over the baseline's, as the reader can divide them himself; the rounds say how sure it is.
+  const value = baseline.nsPerPacket.median / nsPerPacket.median;
+  return {
+    id,
+    ring,
+    tables,
+    sg,
+    frame,
+    batch,
+    batchRun,
+    ringSize,
+    threshold,
+    touch,
+    packets: measured,
+    bytes: Math.round(measured * bytesPerPacket),
+    rounds,
+    nsPerPacket,
+    pps: 1e9 / nsPerPacket.median,
+    gbps: (8 * bytesPerPacket) / nsPerPacket.median,
+    counters,
+    digest,
+    ratio: {
+      baseline: bench.arm.baseline,
+      value,
+      low: Math.min(interval.low, value),
+      high: Math.max(interval.high, value),
+    },
+    notes,
+  };
+}
