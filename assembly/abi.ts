@@ -6,7 +6,7 @@
 
 /** Most NUMA nodes a `per-node` table source can have: a node fits the tag bits of a table pointer. */
 export const MAX_NODES: u32 = 4;
-/** Linux: header + linear part + the most fragments a packet may have (systems.md: 2 + 17). */
+/** As in Linux: header, linear part and the 17 fragments that a packet may have. */
 export const MAX_THRESHOLD: u32 = 19;
 /** What control blocks and areas are aligned to. */
 export const CACHE_LINE: u32 = 64;
@@ -27,7 +27,7 @@ export const QUEUE_F_TABLE_ALWAYS: u32 = 8;
 /** A buffer with a table keeps its first element direct (S-V-05 from the driver's side; split only). */
 export const QUEUE_F_DIRECT_HEAD: u32 = 16;
 
-// Where an indirect table comes from (systems.md section 2)
+// Where an indirect table comes from (ring/tables.ts)
 
 export const TABLES_DIRECT: u32 = 0;
 export const TABLES_HEAP: u32 = 1;

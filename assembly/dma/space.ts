@@ -1,5 +1,5 @@
-// Address spaces: how the device half reaches memory. A descriptor's address is a bus address
-// (design.md rule 9); nothing else in the engine turns one into a place in the memory.
+// Address spaces: how the device half reaches memory. A descriptor's address is a bus
+// address; nothing else in the engine turns one into a place in the memory.
 //
 // There is one backend so far, the identity window:
 //

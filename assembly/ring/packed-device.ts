@@ -68,7 +68,6 @@ import { clearFaults, isLive, refuse } from "./queue";
 //   list, or of the pop order that IN_ORDER keeps
 const RECORD_BITS: u32 = 4;
 const RECORD_SLOTS: u32 = 4;
-const RECORD_ID: u32 = 6;
 const RECORD_NEXT: u32 = 8;
 
 // A descriptor's high word: len, id, flags.

@@ -452,7 +452,6 @@ function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
 function reclaimInOrder(queue: PackedDriver, out: u32, max: u32): u32 {
   const size = queue.size;
   const records = queue.records;
-  const source = queue.source;
   max = min(max, queue.outstanding);
   let done: u32 = 0;
   for (; done < max; done++) {
@@ -486,7 +485,7 @@ function reclaimInOrder(queue: PackedDriver, out: u32, max: u32): u32 {
     store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
     out += RECLAIM_RECORD;
     const table = load<u32>(record, RECORD_TABLE);
-    if (table) giveTable(queue, source, record, table);
+    if (table) giveTable(queue, record, table);
     const count: u32 = load<u16>(record, RECORD_COUNT);
     store<u16>(record, 0, RECORD_COUNT);
     queue.oldest = load<u16>(record, RECORD_NEXT);
@@ -505,7 +504,7 @@ function reclaimInOrder(queue: PackedDriver, out: u32, max: u32): u32 {
 }
 
 /** Gives a table back where the source is not a constant. */
-function giveTable(queue: PackedDriver, source: u32, record: u32, table: u32): void {
+function giveTable(queue: PackedDriver, record: u32, table: u32): void {
   queue.liveTables--;
   store<u32>(record, 0, RECORD_TABLE);
   tableGive(queue, table);
@@ -564,7 +563,7 @@ export function packedDriverDetach(ptr: u32, out: u32, max: u32): u32 {
     store<u64>(out, <u64>load<u32>(record));
     out += RECLAIM_RECORD;
     const table = load<u32>(record, RECORD_TABLE);
-    if (table) giveTable(queue, queue.source, record, table);
+    if (table) giveTable(queue, record, table);
     store<u16>(record, 0, RECORD_COUNT);
     queue.outstanding--;
     done++;

@@ -1,4 +1,4 @@
-// Where an indirect table comes from and goes back to (systems.md section 2). To add a source:
+// Where an indirect table comes from and goes back to (docs/architecture.md). To add a source:
 // a TABLES_* code in abi.ts, a case in each function here, a line in each driver's add and reclaim
 // switch, and its name in src/names.ts.
 //

@@ -1,4 +1,4 @@
-/** Where indirect tables come from, what the counters say about it, and that nothing leaks (systems.md 2). */
+/** Where indirect tables come from, what the counters say about it, and that nothing leaks. */
 import { describe, expect, it } from "vitest";
 import { RING_FORMATS, TABLE_SOURCES, type TableSource } from "../../src/names.ts";
 import { Random } from "../support/random.ts";

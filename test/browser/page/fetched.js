@@ -1,0 +1,5 @@
+// The engine finds its code beside the module that it was imported from.
+import { movePackets } from "./packets.js";
+import { show } from "./show.js";
+
+show(movePackets({}));
