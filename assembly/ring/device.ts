@@ -85,8 +85,9 @@ function place(queue: DeviceQueue, addr: u64): u32 {
   return <u32>(addr - queue.space.base) + queue.space.offset;
 }
 
+/** Distances, not ends: an area may end at the very end of the bus addresses. */
 function overlap(a: u64, aBytes: u64, b: u64, bBytes: u64): bool {
-  return a < b + bBytes && b < a + aBytes;
+  return b - a < aBytes || a - b < bBytes;
 }
 
 /** What does not fit any more waits for the next burst; what never fits is the caller's mistake. */
