@@ -163,7 +163,13 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   const queue = changetype<PackedDevice>(ptr);
   queue.refusal = 0;
   if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
-  const end = out + bytes - queue.maxChain * SEGMENT - POP_HEADER;
+  // A buffer is popped only where the longest would fit.
+  const longest = POP_HEADER + queue.maxChain * SEGMENT;
+  if (bytes < longest) {
+    refuse(queue, R_STAGING_SIZE, 0);
+    return 0;
+  }
+  const end = out + bytes - longest;
   let slot = queue.nextAvail;
   let bits = availableBits(queue.availWrap);
   let slotsInFlight = queue.slotsInFlight;

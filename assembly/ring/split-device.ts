@@ -154,7 +154,13 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
     return 0;
   }
   const last = first + min(max, pending);
-  const end = out + bytes - queue.maxChain * SEGMENT - POP_HEADER;
+  // A buffer is popped only where the longest would fit.
+  const longest = POP_HEADER + queue.maxChain * SEGMENT;
+  if (bytes < longest) {
+    refuse(queue, R_STAGING_SIZE, 0);
+    return 0;
+  }
+  const end = out + bytes - longest;
   let error: u32 = OK;
   let head: u32 = 0;
   let lastAvail = first;

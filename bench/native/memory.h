@@ -31,21 +31,38 @@ typedef u64 VIEW U64View;
 /** The place at `ptr` seen as a structure. */
 #define AT(type, ptr) ((type *)(memory + (u32)(ptr)))
 
-INLINE u32 load16(u32 ptr) { return *AT(U16View, ptr); }
-INLINE u32 load32(u32 ptr) { return *AT(U32View, ptr); }
-INLINE u64 load64(u32 ptr) { return *AT(U64View, ptr); }
-INLINE void store16(u32 ptr, u32 value) { *AT(U16View, ptr) = (u16)value; }
-INLINE void store32(u32 ptr, u32 value) { *AT(U32View, ptr) = value; }
-INLINE void store64(u32 ptr, u64 value) { *AT(U64View, ptr) = value; }
+/** The u32 offset of a place. */
+INLINE u32 ptrOf(const void *place) { return (u32)((const u8 *)place - memory); }
+
+// What the peer may write is fetched once: an atomic load, because from a plain one the compiler may
+// make two, and the peer could change the value between them.
+INLINE u32 fetch16(const U16View *field) { return __atomic_load_n(field, __ATOMIC_RELAXED); }
+INLINE u32 fetch32(const U32View *field) { return __atomic_load_n(field, __ATOMIC_RELAXED); }
+INLINE u64 fetch64(const U64View *field) { return __atomic_load_n(field, __ATOMIC_RELAXED); }
 
 // Publishing and observing across halves. One thread runs both here, as in the engine's private
 // memory, so there is no full barrier between publishing and asking whether the peer wants to know.
-INLINE void release16(u32 ptr, u32 value) { __atomic_store_n(AT(U16View, ptr), (u16)value, __ATOMIC_RELEASE); }
-INLINE void release32(u32 ptr, u32 value) { __atomic_store_n(AT(U32View, ptr), value, __ATOMIC_RELEASE); }
-INLINE void release64(u32 ptr, u64 value) { __atomic_store_n(AT(U64View, ptr), value, __ATOMIC_RELEASE); }
-INLINE u32 acquire16(u32 ptr) { return __atomic_load_n(AT(U16View, ptr), __ATOMIC_ACQUIRE); }
-INLINE u32 acquire32(u32 ptr) { return __atomic_load_n(AT(U32View, ptr), __ATOMIC_ACQUIRE); }
-INLINE u64 acquire64(u32 ptr) { return __atomic_load_n(AT(U64View, ptr), __ATOMIC_ACQUIRE); }
+INLINE void release16(U16View *field, u32 value) { __atomic_store_n(field, (u16)value, __ATOMIC_RELEASE); }
+INLINE void release32(U32View *field, u32 value) { __atomic_store_n(field, value, __ATOMIC_RELEASE); }
+INLINE void release64(U64View *field, u64 value) { __atomic_store_n(field, value, __ATOMIC_RELEASE); }
+INLINE u32 acquire16(const U16View *field) { return __atomic_load_n(field, __ATOMIC_ACQUIRE); }
+INLINE u32 acquire32(const U32View *field) { return __atomic_load_n(field, __ATOMIC_ACQUIRE); }
+INLINE u64 acquire64(const U64View *field) { return __atomic_load_n(field, __ATOMIC_ACQUIRE); }
+
+/**
+ * `value`, for which `guess` is a good guess. Where each element of a list says how far it is to the next, a
+ * burst is one chain of dependent loads; with a branch that is predicted well the processor goes on with
+ * the guess instead. The compiler must neither make a conditional move of it nor see that both are equal.
+ */
+INLINE u32 predicted(u32 guess, u32 value) {
+  u32 same = guess;
+  __asm__("" : "+r"(same));
+  if (same != value) {
+    guess = value;
+    __asm__("" : "+r"(guess));
+  }
+  return guess;
+}
 
 INLINE u32 min32(u32 a, u32 b) { return a < b ? a : b; }
 

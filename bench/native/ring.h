@@ -52,46 +52,52 @@ typedef enum {
   R_STAGING_SIZE,
 } Fault;
 
-// A descriptor, in the ring or in a table, is two words: its address, and
-//
-//   split    len u32 | flags u16 << 32 | next u16 << 48
-//   packed   len u32 | id u16 << 32 | flags u16 << 48
-typedef struct VIEW {
-  u64 addr;
-  u64 high;
-} Desc;
+/** Bytes of a descriptor, in the ring or in a table. */
+enum { DESC_BYTES = 16 };
 
-INLINE Desc *descAt(u32 table, u32 index) { return AT(Desc, table + (index << 4)); }
-
-// Staging areas. add: an AddHeader, then a Segment for each sg. pop: a PopHeader, then a Segment for
-// each element. reclaim: {token, bytes written by the device}.
+// Staging areas: records one after the other.
 typedef struct VIEW {
   u32 ptr;
   u32 len;
 } Segment;
 
+/** A buffer to add. */
 typedef struct VIEW {
   u32 token;
   u16 readable;
   u16 writable;
-} AddHeader;
+  Segment sg[];
+} AddRecord;
 
+/** A buffer that was popped. */
 typedef struct VIEW {
   u32 handle;
-  /** readable | writable << 16 */
-  u32 counts;
+  u16 readable;
+  u16 writable;
   u32 readableBytes;
   u32 writableBytes;
-} PopHeader;
+  Segment segment[];
+} PopRecord;
 
-enum { ADD_HEADER = sizeof(AddHeader), POP_HEADER = sizeof(PopHeader), SEGMENT = sizeof(Segment) };
-enum { RECLAIM_RECORD = 8 };
+/** A buffer that was reclaimed. */
+typedef struct VIEW {
+  u32 token;
+  /** Bytes that the device wrote. */
+  u32 len;
+} ReclaimRecord;
+
+INLINE const AddRecord *afterAdd(const AddRecord *record, u32 n) { return (const AddRecord *)&record->sg[n]; }
+
+INLINE PopRecord *afterPop(PopRecord *record) {
+  return (PopRecord *)&record->segment[(u32)record->readable + record->writable];
+}
 
 /** The identity window through which the device half reaches memory. */
 typedef struct VIEW {
   u64 base;
   u64 length;
-  u32 offset;
+  /** What to add to a place to get its bus address. */
+  u64 delta;
 } Space;
 
 typedef struct VIEW {
@@ -112,11 +118,11 @@ typedef struct VIEW {
   u32 refusalIndex;
   /** One past the last staged record that the last burst read or wrote. */
   u32 cursor;
-  u32 device;
-  u32 space;
+  Space space;
   u32 desc;
   u32 driverArea;
   u32 deviceArea;
+  u32 device;
   u32 records;
 } Queue;
 
@@ -188,17 +194,34 @@ INLINE bool deviceRuns(const Queue *queue) {
   return (AT(Device, queue->device)->status & (STATUS_DRIVER_OK | STATUS_NEEDS_RESET)) == STATUS_DRIVER_OK;
 }
 
-/** Whether [addr, addr + bytes) lies in the window; neither the sum nor the difference can wrap. */
-INLINE bool inWindow(u64 base, u64 length, u64 addr, u64 bytes) {
-  const u64 from = addr - base;
-  return from <= length && bytes <= length - from;
+/** Whether [addr, addr + bytes) lies in the window, for bytes > 0; a sum that wraps does not. */
+INLINE bool inWindow(const Space *space, u64 addr, u64 bytes) {
+  u64 end;
+  return !__builtin_add_overflow(addr - space->base, bytes, &end) && end <= space->length;
+}
+
+/** The place of a bus address that lies in the window. */
+INLINE u32 placeOf(const Space *space, u64 addr) { return (u32)addr - (u32)space->delta; }
+
+/** Elements of 32-bit lengths are summed up in 64 bits, and then compared with this. */
+#define MAX_BUFFER_BYTES 0x100000000
+
+/** Writable bytes of the staged buffer of `n` elements; whether all its bytes are few enough. */
+INLINE bool stagedCapacity(const AddRecord *staged, u32 n, u32 *capacity) {
+  u64 readable = 0;
+  u64 writable = 0;
+  u32 k = 0;
+  for (; k < staged->readable; k++) readable += staged->sg[k].len;
+  for (; k < n; k++) writable += staged->sg[k].len;
+  *capacity = saturate32(writable);
+  return readable + writable <= MAX_BUFFER_BYTES;
 }
 
 /** How far index `newer` is ahead of `older`, modulo 2^16. */
 INLINE u32 ahead(u32 newer, u32 older) { return (newer - older) & 0xffff; }
 
 /** Marks the queue broken; its peer's device is told when `error` is a driver's doing. */
-static inline __attribute__((noinline, cold, unused)) void breakQueue(Queue *queue, Fault error, u32 index) {
+static __attribute__((noinline, cold, unused)) void breakQueue(Queue *queue, Fault error, u32 index) {
   queue->errors++;
   if (queue->state == QUEUE_BROKEN) return;
   queue->state = QUEUE_BROKEN;

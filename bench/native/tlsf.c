@@ -9,9 +9,11 @@
 // The region starts with a block and ends with a taken block of size 0, so that neither
 // neighbour of a block ever needs a special case.
 
-#include "tlsf.h"
+#include "registers.h"
 
 #include <string.h>
+
+#include "tlsf.h"
 
 enum {
   ALIGN_BITS = 4,

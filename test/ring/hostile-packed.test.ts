@@ -174,6 +174,14 @@ describe("a hostile driver on a packed ring", () => {
     expect(canaries.dead()).toEqual([]);
   });
 
+  it("H-V-03: a list that fills an idle ring and has no end is longer than any may be", async () => {
+    const { engine, device, peer, data } = await packedDeviceRig({ size: SIZE });
+    const desc = { addr: peer.bus(data.ptr), len: 1, flags: NEXT };
+    peer.addDescriptors(new Array<Desc>(SIZE).fill(desc));
+    peer.publish();
+    expectDeviceBroken(engine, device, "chain-too-long", { index: 0 });
+  });
+
   it("H-V-01: slots that are made available again while all are in flight overrun the ring", async () => {
     const { engine, device, peer, data } = await packedDeviceRig({ size: SIZE });
     for (let k = 0; k < SIZE; k++) peer.add(elementsAt(data.ptr, [1]));
