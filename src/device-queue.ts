@@ -1,5 +1,4 @@
 import * as abi from "../assembly/abi.ts";
-import { view } from "./driver-queue.ts";
 import type { Engine } from "./engine.ts";
 import { ConfigError, RefusedError } from "./errors.ts";
 import { DEFAULT_FEATURES, Features, queueFlags } from "./features.ts";
@@ -55,8 +54,8 @@ export class DeviceQueue extends QueueHalf {
   readonly #popped: number;
   readonly #poppedBytes: number;
   readonly #used: number;
-  #poppedView: Uint32Array | null = null;
-  #usedView: Uint32Array | null = null;
+  #poppedView: Uint32Array;
+  #usedView: Uint32Array;
 
   /** @internal Made by `Engine.deviceQueue` and `Engine.connect`. */
   constructor(engine: Engine, index: number, config: DeviceQueueConfig) {
@@ -71,10 +70,11 @@ export class DeviceQueue extends QueueHalf {
     this.format = format;
     this.features = features;
     this.#calls = deviceCalls(wasm, format);
-    const popped = engine.region(`queue ${index} staging popped`);
-    this.#popped = popped.ptr;
-    this.#poppedBytes = popped.bytes;
-    this.#used = engine.region(`queue ${index} staging used`).ptr;
+    this.#poppedView = engine.words(`queue ${index} staging popped`);
+    this.#usedView = engine.words(`queue ${index} staging used`);
+    this.#popped = this.#poppedView.byteOffset;
+    this.#poppedBytes = this.#poppedView.byteLength;
+    this.#used = this.#usedView.byteOffset;
     if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
     this.setWord(wasm.QUEUE_FLAGS.value, queueFlags(features));
     this.setWord(wasm.QUEUE_SIZE.value, config.size);
@@ -93,13 +93,14 @@ export class DeviceQueue extends QueueHalf {
 
   /** Records of `popBurst`: handle, readable | writable << 16, readable bytes, writable bytes, then {ptr, bytes} each. */
   get popped(): Uint32Array {
-    this.#poppedView = view(this.engine, this.#poppedView, `queue ${this.index} staging popped`);
+    if (this.#poppedView.length === 0)
+      this.#poppedView = this.engine.words(`queue ${this.index} staging popped`);
     return this.#poppedView;
   }
 
   /** Records for `markUsedBurst`: {handle, bytes written}. */
   get completions(): Uint32Array {
-    this.#usedView = view(this.engine, this.#usedView, `queue ${this.index} staging used`);
+    if (this.#usedView.length === 0) this.#usedView = this.engine.words(`queue ${this.index} staging used`);
     return this.#usedView;
   }
 

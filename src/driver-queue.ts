@@ -69,8 +69,8 @@ export class DriverQueue extends QueueHalf {
   readonly #staged: number;
   readonly #reclaimed: number;
   readonly #calls: DriverCalls;
-  #stagedView: Uint32Array | null = null;
-  #reclaimedView: Uint32Array | null = null;
+  #stagedView: Uint32Array;
+  #reclaimedView: Uint32Array;
 
   /** @internal Made by `Engine.driverQueue` and `Engine.connect`. */
   constructor(engine: Engine, index: number, config: DriverQueueConfig) {
@@ -96,8 +96,10 @@ export class DriverQueue extends QueueHalf {
     this.format = format;
     this.features = features;
     this.#calls = driverCalls(wasm, format);
-    this.#staged = engine.region(`queue ${index} staging add`).ptr;
-    this.#reclaimed = engine.region(`queue ${index} staging reclaimed`).ptr;
+    this.#stagedView = engine.words(`queue ${index} staging add`);
+    this.#reclaimedView = engine.words(`queue ${index} staging reclaimed`);
+    this.#staged = this.#stagedView.byteOffset;
+    this.#reclaimed = this.#reclaimedView.byteOffset;
     // Nothing of a queue that runs, or whose buffers are out, is overwritten.
     if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
     if (this.outstanding !== 0) throw new RefusedError(abi.R_OUTSTANDING, index, 0);
@@ -149,13 +151,16 @@ export class DriverQueue extends QueueHalf {
 
   /** Records for `addBurst`: token, readable count | writable count << 16, then {ptr, bytes} for each element. */
   get staged(): Uint32Array {
-    this.#stagedView = view(this.engine, this.#stagedView, `queue ${this.index} staging add`);
+    if (this.#stagedView.length === 0)
+      this.#stagedView = this.engine.words(`queue ${this.index} staging add`);
     return this.#stagedView;
   }
 
   /** Records of `reclaimBurst` and `detachBurst`: {token, bytes written}. */
   get reclaimed(): Uint32Array {
-    this.#reclaimedView = view(this.engine, this.#reclaimedView, `queue ${this.index} staging reclaimed`);
+    if (this.#reclaimedView.length === 0) {
+      this.#reclaimedView = this.engine.words(`queue ${this.index} staging reclaimed`);
+    }
     return this.#reclaimedView;
   }
 
@@ -197,13 +202,14 @@ export class DriverQueue extends QueueHalf {
     }
     if (this.addBurst(1) === 1) return true;
     this.throwFaults();
+    if (this.state !== "live") throw new RefusedError(abi.R_QUEUE_NOT_LIVE, this.index, 0);
     return false;
   }
 
   /** Takes back what is used, at most one batch of the engine. Allocates. @throws QueueBrokenError */
   reclaim(): UsedBuffer[] {
     const count = this.reclaimBurst(this.engine.limits.batch);
-    if (count === 0) this.throwFaults();
+    if (count === 0 && this.violation !== null) throw this.violation;
     return this.#records(count);
   }
 
@@ -324,11 +330,4 @@ function driverCalls(wasm: Engine["wasm"], format: RingFormat): DriverCalls {
         notificationData: wasm.packedDriverNotificationData,
         detach: wasm.packedDriverDetach,
       };
-}
-
-/** A view of a region, made again only when the memory has grown. */
-export function view(engine: Engine, current: Uint32Array | null, name: string): Uint32Array {
-  if (current !== null && current.buffer === engine.memory.buffer) return current;
-  const region = engine.region(name);
-  return new Uint32Array(engine.memory.buffer, region.ptr, region.bytes >>> 2);
 }

@@ -26,6 +26,8 @@ export interface EngineOptions extends Partial<EngineLimits> {
   memoryBytes?: number;
   /** The engine's code, where it can't be loaded from beside this file (workers, strict CSP). */
   module?: WebAssembly.Module | BufferSource;
+  /** @internal What an instrumented module imports beside its memory: the recorder of the tests. */
+  imports?: Record<string, WebAssembly.ImportValue>;
 }
 
 export interface QueuePairConfig extends Omit<DriverQueueConfig, "size"> {
@@ -94,7 +96,9 @@ export class Engine {
     const probe = await start(
       module,
       new WebAssembly.Memory(shared ? { initial: 0, maximum: 1, shared } : { initial: 0 }),
+      options.imports,
     );
+    limits.heapBytes ||= probe.tlsfRegionBytes(limits.queues * limits.queueSize, limits.maxSgs * 16);
     const base = options.region?.offset ?? 0;
     if (!Number.isInteger(base) || base < 0 || base % 64 !== 0) {
       throw new ConfigError(`region.offset is ${base}, but must be a multiple of 64`);
@@ -118,7 +122,8 @@ export class Engine {
       );
     }
     if (length < needed) throw new MemoryTooSmallError(needed, length);
-    return new Engine(await start(module, memory), memory, limits, base, base + length);
+    const wasm = await start(module, memory, options.imports);
+    return new Engine(wasm, memory, limits, base, base + length);
   }
 
   /**
@@ -168,8 +173,17 @@ export class Engine {
 
   /** The whole memory as 32-bit words; rebuilt when the memory has grown. */
   get u32(): Uint32Array {
-    if (this.#u32.buffer !== this.memory.buffer) this.#u32 = new Uint32Array(this.memory.buffer);
+    if (this.#u32.length === 0) this.#u32 = new Uint32Array(this.memory.buffer);
     return this.#u32;
+  }
+
+  /**
+   * A region of this name as 32-bit words. Allocates the view. A view of a memory that has grown
+   * has the length 0 (a shared memory's stays good), and has to be made again.
+   */
+  words(name: string): Uint32Array {
+    const { ptr, bytes } = this.region(name);
+    return new Uint32Array(this.memory.buffer, ptr, bytes >>> 2);
   }
 
   /** A view of `bytes` bytes at `ptr`. Allocates the view. */
@@ -199,6 +213,17 @@ export class Engine {
     return region;
   }
 
+  /** The virtio device of this index. @throws ConfigError */
+  device(index: number): VirtioDevice {
+    const device = this.devices[index];
+    if (device === undefined) {
+      throw new ConfigError(
+        `device ${index} is not among the ${this.limits.devices} that memory is reserved for`,
+      );
+    }
+    return device;
+  }
+
   #checkIndex(index: number): void {
     if (!Number.isInteger(index) || index < 0 || index >= this.limits.queues) {
       throw new ConfigError(
@@ -212,8 +237,12 @@ function isShared(memory: WebAssembly.Memory): boolean {
   return typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
 }
 
-async function start(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<VringExports> {
-  const { instance } = await instantiate(module, { env: { memory } });
+async function start(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  imports?: Record<string, WebAssembly.ImportValue>,
+): Promise<VringExports> {
+  const { instance } = await instantiate(module, { env: { ...imports, memory } });
   return instance.exports as unknown as VringExports;
 }
 

@@ -45,6 +45,7 @@ export interface Region extends RegionRequest {
 
 const PAGE = 65536;
 
+/** Checked limits; `heapBytes` is 0 when it is left to the engine, which knows the allocator. */
 export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
   const limits: EngineLimits = {
     queues: options.queues ?? 1,
@@ -54,12 +55,10 @@ export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
     maxSgs: options.maxSgs ?? 19,
     threshold: options.threshold ?? 4,
     nodes: options.nodes ?? 1,
-    heapBytes: 0,
+    heapBytes: options.heapBytes ?? 0,
     bufferBytes: options.bufferBytes ?? 1 << 20,
     scratchBytes: options.scratchBytes ?? 0,
   };
-  const tableBytes = (limits.maxSgs + 1) * spec.VIRTQ_DESC_SIZE;
-  limits.heapBytes = options.heapBytes ?? limits.queues * limits.queueSize * tableBytes + 64;
   check(limits, "queues", 1, 65536);
   check(limits, "queueSize", 1, spec.VIRTQ_MAX_SIZE);
   check(limits, "devices", 1, 65536);
@@ -67,7 +66,7 @@ export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
   check(limits, "maxSgs", 1, spec.VIRTQ_MAX_SIZE);
   check(limits, "threshold", 0, abi.MAX_THRESHOLD);
   check(limits, "nodes", 1, abi.MAX_NODES);
-  check(limits, "heapBytes", 64, 2 ** 32 - PAGE);
+  if (options.heapBytes !== undefined) check(limits, "heapBytes", 64, 2 ** 32 - PAGE);
   check(limits, "bufferBytes", 0, 2 ** 32 - PAGE);
   check(limits, "scratchBytes", 0, 2 ** 32 - PAGE);
   return limits;

@@ -22,7 +22,7 @@ export abstract class QueueHalf {
     this.engine = engine;
     this.index = index;
     this.ptr = ptr;
-    this.device = engine.devices[device];
+    this.device = engine.device(device);
   }
 
   get state(): QueueState {

@@ -62,9 +62,19 @@ export function tlsfControlBytes(): u32 {
   return offsetof<Tlsf>() + FL_SIZE * 4 + FL_SIZE * SL_SIZE * 4;
 }
 
-/** Smallest region that holds `count` live blocks of `bytes` each. */
+/**
+ * A region in which `count` blocks of `bytes` each can live at once: the last is only found in a
+ * free block as large as the smallest of its list, which `rounded` says.
+ */
 export function tlsfRegionBytes(count: u32, bytes: u32): u32 {
-  return count * blockSize(bytes) + 4 * ALIGN;
+  const size = blockSize(bytes);
+  return (count - 1) * size + rounded(size) + 4 * ALIGN;
+}
+
+/** The size from which on every list holds blocks of at least `size`. */
+@inline
+function rounded(size: u32): u32 {
+  return size < SMALL ? size : size + ((1 << (31 - clz(size) - SL_BITS)) - 1);
 }
 
 @inline
@@ -116,16 +126,9 @@ export function tlsfTake(control: u32, bytes: u32): u32 {
   const size = blockSize(bytes);
 
   // Search from the first list in which every block is large enough.
-  let fl: u32;
-  let sl: u32;
-  if (size < SMALL) {
-    fl = 0;
-    sl = size >> ALIGN_BITS;
-  } else {
-    const rounded = size + ((1 << (31 - clz(size) - SL_BITS)) - 1);
-    fl = flOf(rounded);
-    sl = slOf(rounded, fl);
-  }
+  const from = rounded(size);
+  let fl = flOf(from);
+  let sl = slOf(from, fl);
   let slMap = load<u32>(slMapPtr(tlsf, fl)) & (~0 << sl);
   if (!slMap) {
     const flMap = tlsf.flMap & (~0 << (fl + 1));
@@ -276,9 +279,9 @@ export function tlsfCheck(control: u32): u32 {
       if ((listed != 0) != ((slMap & (1 << sl)) != 0)) return TLSF_BAD_MAP;
       let prevFree: u32 = 0;
       while (listed) {
+        if (listed < tlsf.first || listed >= tlsf.end) return TLSF_BAD_LIST;
         const block = changetype<Block>(listed);
         const size = block.sizeAndFree & ~FREE;
-        if (listed < tlsf.first || listed >= tlsf.end) return TLSF_BAD_LIST;
         if (!(block.sizeAndFree & FREE) || block.prevFree != prevFree) return TLSF_BAD_LIST;
         if (flOf(size) != fl || slOf(size, fl) != sl) return TLSF_BAD_LIST;
         // More listed blocks than the region holds means that a list runs in a circle.
