@@ -123,10 +123,6 @@ export class RawSplitDriver extends SplitRing {
     for (let index = 0; index < this.size; index++) this.#free.push(index);
   }
 
-  get freeDescriptors(): number {
-    return this.#free.length;
-  }
-
   /** Goes on at ring indices other than 0, on an idle ring. */
   startAt(availIdx: number, usedIdx = availIdx): void {
     this.nextAvail = availIdx;
