@@ -93,6 +93,10 @@ export class DriverQueue extends QueueHalf {
         "directHead is for split rings: a packed list must not hold an INDIRECT descriptor (P-D-08)",
       );
     }
+    const notifyId = config.notifyId ?? index;
+    if (!Number.isInteger(notifyId) || notifyId < 0 || notifyId > 0xffff) {
+      throw new ConfigError(`notifyId is ${notifyId}, but must be a whole number from 0 to 65535`);
+    }
     this.format = format;
     this.features = features;
     this.#calls = driverCalls(wasm, format);
@@ -118,7 +122,7 @@ export class DriverQueue extends QueueHalf {
     this.setWord(wasm.QUEUE_SIZE.value, config.size ?? limits.queueSize);
     this.setWord(wasm.QUEUE_CAPACITY.value, limits.queueSize);
     this.setWord(wasm.QUEUE_INDEX.value, index);
-    this.setWord(wasm.QUEUE_NOTIFY_ID.value, config.notifyId ?? index);
+    this.setWord(wasm.QUEUE_NOTIFY_ID.value, notifyId);
     this.setWord(wasm.QUEUE_DEVICE.value, this.device.ptr);
     this.setWord(wasm.QUEUE_SPACE.value, this.device.space);
     this.setWord(wasm.QUEUE_DESC.value, desc);

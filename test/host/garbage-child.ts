@@ -31,7 +31,8 @@ function move({ driver, device, base }: Pair, total: number): number {
   const { popped, completions } = device;
   let seen = 0;
   let back = 0;
-  for (let added = 0; back < total; ) {
+  for (let added = 0, round = 0; back < total; round++) {
+    if (round > total) throw new Error(`only ${back} of ${total} packets came back`);
     const burst = Math.min(BATCH, total - added);
     for (let k = 0, at = 0; k < burst; k++) {
       const ptr = base + (((added + k) & 255) << 11);

@@ -33,7 +33,7 @@ function run(mode: "allocate" | "nothing"): { packets: number; complete: boolean
   const output = execFileSync(
     process.execPath,
     [...flags, join(folder, "child.mjs"), code, String(PACKETS_A_FORMAT), mode],
-    { encoding: "utf8" },
+    { encoding: "utf8", timeout: 100_000 },
   );
   return JSON.parse(output);
 }

@@ -97,7 +97,9 @@ describe.each(RING_FORMATS)("the %s driver half", (format) => {
         lengths.delete(used.token);
       }
     }
-    while (lengths.size > 0) for (const used of driver.reclaim()) lengths.delete(used.token);
+    for (let burst = 0; burst < size; burst++)
+      for (const used of driver.reclaim()) lengths.delete(used.token);
+    expect(lengths.size).toBe(0);
     expect(token).toBeGreaterThan(10_000);
     expect(driver.violation).toBeNull();
     expect(driver.outstanding).toBe(held.length);

@@ -232,14 +232,17 @@ export class RawSplitDevice extends SplitRing {
     return heads;
   }
 
-  /** The elements of a chain, through at most one table; throws when it has more than the ring may hold. */
+  /** The elements of a chain, through one table at most; throws when it has more than the ring may hold. */
   walk(head: number): WalkedElement[] {
     const elements: WalkedElement[] = [];
     let table = this.places.desc;
     let index = head;
+    let nested = false;
     for (;;) {
       const { addr, len, flags, next } = this.readDesc(index, table);
       if (flags & INDIRECT) {
+        if (nested) throw new Error(`the chain at ${head} has a table in a table`);
+        nested = true;
         table = this.place(addr);
         index = 0;
         continue;
