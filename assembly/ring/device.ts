@@ -1,13 +1,22 @@
 // What both device halves have in common: where their rings are, and what they check before use.
 
 import {
+  E_CHAIN_BYTES,
+  E_INDIRECT_NOT_NEGOTIATED,
+  E_TABLE_LENGTH,
   OK,
+  POP_HEADER,
+  QUEUE_F_INDIRECT,
   QUEUE_STOPPED,
+  R_LEN_OVER_CAPACITY,
+  R_NOT_IN_FLIGHT,
+  R_NOT_IN_ORDER,
   R_QUEUE_LIVE,
   R_RING_ADDRESS,
   R_RING_ALIGNMENT,
   R_RING_OVERLAP,
   R_STAGING_SIZE,
+  SEGMENT,
 } from "../abi";
 import { inWindow } from "../dma/space";
 import { breakQueue, Queue, refuse } from "./queue";
@@ -19,10 +28,36 @@ import { breakQueue, Queue, refuse } from "./queue";
 export const HANDLE_SHIFT: u32 = 16;
 export const HANDLE_RECORD: u32 = 0xffff;
 
-/** Where a popped record has its two byte counts, and one writable element in its element counts. */
+/** Where a popped record has its two byte counts. */
 export const POP_READABLE: u32 = 8;
 export const POP_WRITABLE: u32 = 12;
-export const WRITABLE: u32 = 0x10000;
+
+// While a buffer is walked, a broken rule stands where the sum of its bytes would be: both are looked at
+// once, at the end, and the loop keeps one local less.
+const FAULT: u64 = 1 << 63;
+
+/** In place of a sum of bytes: the rule `error` is broken. */
+@inline
+export function fault(error: u32): u64 {
+  return FAULT | error;
+}
+
+/** What is wrong with a sum of bytes, which may be a fault. */
+export function bytesError(total: u64): u32 {
+  if (total >= FAULT) return <u32>total;
+  return total > 0x1_0000_0000 ? E_CHAIN_BYTES : OK;
+}
+
+/** What is wrong with a table that has no entry, or more than `tableEntries`. */
+export function tableLengthError(queue: DeviceQueue): u32 {
+  return queue.tableEntries ? E_TABLE_LENGTH : E_INDIRECT_NOT_NEGOTIATED;
+}
+
+/** Entries of a table of `bytes`: for no multiple of an entry, more than any ring has. */
+@inline
+export function tableEntriesOf(bytes: u32): u32 {
+  return rotr<u32>(bytes, 4);
+}
 
 @unmanaged
 export class DeviceQueue extends Queue {
@@ -31,7 +66,12 @@ export class DeviceQueue extends Queue {
   maxChain: u32;
   /** The identity window of the address space, and what turns a bus address in it into a place. */
   windowDelta: u32;
-  _pad: u32;
+  /** Most entries of an indirect table; 0 when tables were not negotiated. */
+  tableEntries: u32;
+  /** Last place where the longest buffer would fit the staging area of the burst that pops. */
+  lastOut: u32;
+  /** The generation where a handle has it. */
+  handleBase: u32;
   windowBase: u64;
   windowLength: u64;
   /** Bus addresses of the three areas, as the driver gave them. */
@@ -77,6 +117,8 @@ export function placeRings(
   queue.windowLength = length;
   queue.windowDelta = queue.space.offset - <u32>base;
   queue.generation = (queue.generation + 1) & 0xffff;
+  queue.handleBase = queue.generation << HANDLE_SHIFT;
+  queue.tableEntries = queue.flags & QUEUE_F_INDIRECT ? queue.size : 0;
   if (queue.maxChain == 0 || queue.maxChain > queue.size) queue.maxChain = queue.size;
   return OK;
 }
@@ -88,6 +130,51 @@ function place(queue: DeviceQueue, addr: u64): u32 {
 /** Distances, not ends: an area may end at the very end of the bus addresses. */
 function overlap(a: u64, aBytes: u64, b: u64, bBytes: u64): bool {
   return b - a < aBytes || a - b < bBytes;
+}
+
+/** Prepares a burst that pops to [out, out + bytes); whether the longest buffer fits there. */
+@inline
+export function popFits(queue: DeviceQueue, out: u32, bytes: u32): bool {
+  const longest = POP_HEADER + queue.maxChain * SEGMENT;
+  queue.lastOut = out + bytes - longest;
+  if (bytes >= longest) return true;
+  refuse(queue, R_STAGING_SIZE, 0);
+  return false;
+}
+
+/** The first writable element goes to `segment` of the record at `out`: remembers what came before. */
+@inline
+export function turnWritable(out: u32, segment: u32, bytes: u64): void {
+  store<u32>(out, (segment - out - POP_HEADER) / SEGMENT, 4);
+  store<u32>(out, <u32>bytes, POP_READABLE);
+}
+
+/** Completes the counts of the record at `out`, which ends at `segment`; how many bytes are writable. */
+@inline
+export function finishRecord(out: u32, segment: u32, turned: u32, bytes: u64): u64 {
+  const elements = (segment - out - POP_HEADER) / SEGMENT;
+  if (!turned) {
+    store<u32>(out, elements, 4);
+    store<u64>(out, <u64>(<u32>bytes), POP_READABLE);
+    return 0;
+  }
+  const readable = load<u32>(out, 4);
+  store<u32>(out, readable | ((elements - readable) << 16), 4);
+  const writable = bytes - load<u32>(out, POP_READABLE);
+  // Of 4 GiB and less: in 32 bits 4 GiB itself counts as 4 GiB - 1.
+  const capacity = writable - (writable >> 32);
+  store<u32>(out, <u32>capacity, POP_WRITABLE);
+  return capacity;
+}
+
+/** Which rule the completion at `records` breaks; a device record starts with its capacity plus 1, or 0. */
+export function usedRefusal(queue: DeviceQueue, records: u32, popped: bool, recordBits: u32): u32 {
+  const index = load<u32>(records) ^ queue.handleBase;
+  if (index >= queue.size) return R_NOT_IN_FLIGHT;
+  const limit = load<u64>(queue.records + (index << recordBits));
+  if (!limit) return R_NOT_IN_FLIGHT;
+  const len = load<u32>(popped ? records + POP_WRITABLE : records + 4);
+  return <u64>len >= limit ? R_LEN_OVER_CAPACITY : R_NOT_IN_ORDER;
 }
 
 /** What does not fit any more waits for the next burst; what never fits is the caller's mistake. */

@@ -1,5 +1,7 @@
 // What both driver halves have in common: shadow records, counters, and the table source.
 
+import { ADD_HEADER, OK, R_BUFFER_BYTES, R_EMPTY_BUFFER, R_TOO_MANY_SGS, SEGMENT } from "../abi";
+import { busDelta } from "../dma/space";
 import { Stack } from "../mem/stack";
 import { Queue } from "./queue";
 
@@ -20,8 +22,6 @@ export const RECORD_CAPACITY: u32 = 4;
 export const RECORD_TABLE: u32 = 8;
 export const RECORD_NEXT: u32 = 12;
 export const RECORD_LAST: u32 = 14;
-/** `next` in the word that starts at RECORD_TABLE. */
-export const RECORD_NEXT_BITS: u64 = 0xffff_0000_0000;
 export const RECORD_COUNT: u32 = 14;
 /** No index of a ring of at most 32768 entries. */
 export const NOT_A_HEAD: u32 = 0xffff;
@@ -59,11 +59,21 @@ export class DriverQueue extends Queue {
   cacheOff: u32;
   /** 1 while the first stack holds tables that are the heap's, whatever the source is set to next. */
   cacheGrows: u32;
-  _pad: u32;
+  /** A table that was taken for the buffer that a burst refused; 0 if none. */
+  unused: u32;
   liveTables: u32;
   highWater: u32;
   /** Elements of the staged buffer that the source could not serve, when a burst stopped for it; 0 if none. */
   wanted: u32;
+
+  // A table's entry is the sum of {ptr, len}, widened to u64, and a template {bus delta, flags}. They are
+  // kept here because in a loop a constant vector takes three instructions, and a load one.
+  /** Template of the first entry. */
+  entryFirst: v128;
+  /** What is added to it for each further entry (split: the link). */
+  entryStep: v128;
+  /** What makes it one of a writable entry. */
+  entryWrite: v128;
 
   // Counters, since the queue was enabled first
   added: u64;
@@ -76,4 +86,37 @@ export class DriverQueue extends Queue {
   directFalls: u64;
   remoteTakes: u64;
   clampedLengths: u64;
+}
+
+/** Sets the templates of table entries, of which only the upper halves differ between the formats. */
+export function setEntries(queue: DriverQueue, first: u64, step: u64, write: u64): void {
+  queue.entryFirst = i64x2.replace_lane(i64x2.splat(busDelta(queue.space)), 1, first);
+  queue.entryStep = i64x2.replace_lane(i64x2.splat(0), 1, step);
+  queue.entryWrite = i64x2.replace_lane(i64x2.splat(0), 1, write);
+}
+
+/** The bus address of a place is so much more. */
+@inline
+export function deltaOf(queue: DriverQueue): u64 {
+  return load<u64>(changetype<u32>(queue), offsetof<DriverQueue>("entryFirst"));
+}
+
+/** S-D-03: elements of 32-bit lengths are summed up in 64 bits, and then compared with this. */
+export const MAX_BUFFER_BYTES: u64 = 0x1_0000_0000;
+
+/** Of 4 GiB and less: in 32 bits 4 GiB itself counts as 4 GiB - 1. */
+@inline
+export function saturate32(bytes: u64): u32 {
+  return <u32>(bytes - (bytes >> 32));
+}
+
+/** Which rule the staged buffer at `stream` breaks, if it is more than the ring that is full. */
+export function stagedRefusal(queue: DriverQueue, stream: u32): u32 {
+  const counts = load<u32>(stream, 4);
+  const n = (counts & 0xffff) + (counts >> 16);
+  if (!n) return R_EMPTY_BUFFER;
+  if (n > queue.size) return R_TOO_MANY_SGS;
+  let bytes: u64 = 0;
+  for (let k: u32 = 0; k < n; k++) bytes += load<u32>(stream + ADD_HEADER + k * SEGMENT, 4);
+  return bytes > MAX_BUFFER_BYTES ? R_BUFFER_BYTES : OK;
 }

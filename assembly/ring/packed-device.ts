@@ -3,23 +3,16 @@
 
 import {
   E_BUFFER_ADDRESS,
-  E_CHAIN_BYTES,
   E_CHAIN_TOO_LONG,
   E_INDIRECT_IN_LIST,
-  E_INDIRECT_NOT_NEGOTIATED,
   E_READABLE_AFTER_WRITABLE,
   E_RING_OVERRUN,
   E_TABLE_ADDRESS,
-  E_TABLE_LENGTH,
   OK,
   POP_HEADER,
   QUEUE_F_EVENT_IDX,
   QUEUE_F_IN_ORDER,
-  QUEUE_F_INDIRECT,
   QUEUE_LIVE,
-  R_LEN_OVER_CAPACITY,
-  R_NOT_IN_FLIGHT,
-  R_NOT_IN_ORDER,
   R_QUEUE_SIZE,
   R_STAGING_SIZE,
   SEGMENT,
@@ -37,14 +30,18 @@ import {
   VIRTQ_DESC_F_WRITE,
 } from "../spec";
 import {
+  bytesError,
   DeviceQueue,
-  HANDLE_RECORD,
-  HANDLE_SHIFT,
-  POP_READABLE,
+  fault,
+  finishRecord,
   POP_WRITABLE,
   placeRings,
   popError,
-  WRITABLE,
+  popFits,
+  tableEntriesOf,
+  tableLengthError,
+  turnWritable,
+  usedRefusal,
 } from "./device";
 import { packedEventCrossed } from "./event";
 import {
@@ -54,8 +51,8 @@ import {
   PACKED_EVENT_ALIGN,
   PACKED_EVENT_BYTES,
   packedDescBytes,
-  packedDescHigh,
   packedSizeIsLegal,
+  packedSlotsBetween,
   usedBits,
 } from "./packed-layout";
 import { clearFaults, isLive, refuse } from "./queue";
@@ -64,17 +61,17 @@ import { clearFaults, isLive, refuse } from "./queue";
 // and a start slot can be made available again while its first buffer is still in flight, so
 // records come from a free list of their own.
 //
-//   0 capacity u32 | 4 slots u16: 0 when free | 6 buffer id u16 | 8 next u16: link of the free
-//   list, or of the pop order that IN_ORDER keeps
+//   0 bytes that may be written plus 1, u64: 0 when free | 8 buffer id u16 | 10 slots u16
+//   12 next u32: link of the free list, or of the pop order that IN_ORDER keeps
 const RECORD_BITS: u32 = 4;
-const RECORD_SLOTS: u32 = 4;
-const RECORD_NEXT: u32 = 8;
+const RECORD_ID_SLOTS: u32 = 8;
+const RECORD_NEXT: u32 = 12;
 
-// A descriptor's high word: len, id, flags.
-const ID_BITS: u64 = 0xffff_0000_0000;
-const NEXT: u64 = (<u64>VIRTQ_DESC_F_NEXT) << 48;
-const WRITE: u64 = (<u64>VIRTQ_DESC_F_WRITE) << 48;
-const INDIRECT: u64 = (<u64>VIRTQ_DESC_F_INDIRECT) << 48;
+// Flags where the upper half of a descriptor's last word has them.
+const NEXT: u32 = VIRTQ_DESC_F_NEXT << 16;
+const WRITE: u32 = VIRTQ_DESC_F_WRITE << 16;
+const INDIRECT: u32 = VIRTQ_DESC_F_INDIRECT << 16;
+const OWNER: u32 = OWNER_BITS << 16;
 
 export function packedDeviceShadowBytes(capacity: u32): u32 {
   return capacity << RECORD_BITS;
@@ -91,6 +88,9 @@ export class PackedDevice extends DeviceQueue {
   /** Slots popped and not yet used again: never more than the ring has. */
   slotsInFlight: u32;
   freeRecord: u32;
+  /** Behind the last entry of the table that is being walked. */
+  tableEnd: u32;
+  _pad1: u32;
   /** Slots used since the last interrupt decision. */
   covered: u32;
   /**
@@ -163,16 +163,9 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   const queue = changetype<PackedDevice>(ptr);
   queue.refusal = 0;
   if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
-  // A buffer is popped only where the longest would fit.
-  const longest = POP_HEADER + queue.maxChain * SEGMENT;
-  if (bytes < longest) {
-    refuse(queue, R_STAGING_SIZE, 0);
-    return 0;
-  }
-  const end = out + bytes - longest;
-  let slot = queue.nextAvail;
-  let bits = availableBits(queue.availWrap);
-  let slotsInFlight = queue.slotsInFlight;
+  if (!popFits(queue, out, bytes)) return 0;
+  // The next slot, and above it the ownership bits that it has when it is available.
+  let position = queue.nextAvail | (availableBits(queue.availWrap) << 16);
   let freeRecord = queue.freeRecord;
   let error: u32 = OK;
   // H-V-01's twin: one lap bounds a burst, whatever the flags say.
@@ -180,259 +173,248 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
 
   // What only changes from one buffer to the next stays in the control block: a local that lives
   // through both loops costs a spill where a field costs a load.
-  let done: u32 = 0;
-  for (; done < max; done++) {
-    let at = queue.desc + (slot << 4);
+  let left = max;
+  for (; left; left--) {
+    let at = queue.desc + ((position & 0xffff) << 4);
     // P-V-07: flags, id and len as one snapshot, before addr.
     let high = acquire64(at + 8);
-    if ((<u32>(high >> 48) & OWNER_BITS) != bits) break;
-    if (slotsInFlight >= queue.size) {
+    let word = <u32>(high >> 32);
+    if ((word ^ position) & OWNER) break;
+    if (queue.slotsInFlight >= queue.size) {
       error = E_RING_OVERRUN;
       break;
     }
-    if (out > end) {
+    if (out > queue.lastOut) {
       error = R_STAGING_SIZE;
       break;
     }
     let addr = load<u64>(at);
     let slots: u32 = 1;
-    let nextSlot = slot + 1;
-    let nextBits = bits;
-    if (nextSlot == queue.size) {
-      nextSlot = 0;
-      nextBits ^= OWNER_BITS;
-    }
+    let next = after(queue, position);
     let segment = out + POP_HEADER;
-    // Readable elements in the low half, writable ones in the high half.
-    let counts: u32 = 0;
+    // WRITE from the first writable element on.
+    let direction: u32 = 0;
     let total: u64 = 0;
 
-    if (high & INDIRECT) {
+    if (word & INDIRECT) {
       // P-V-03: entries in memory order, and no flag but WRITE counts there.
-      error = indirectError(queue, addr, high);
-      if (error) break;
-      let left = <u32>high >> 4;
+      const wrong = indirectError(queue, addr, <u32>high, word);
+      if (wrong) {
+        error = wrong;
+        break;
+      }
       at = <u32>addr + queue.windowDelta;
-      for (; left; left--) {
+      queue.tableEnd = at + <u32>high;
+      do {
         addr = load<u64>(at);
-        const entry = load<u64>(at, 8);
+        const len = load<u32>(at, 8);
+        const flags = load<u32>(at, 12);
         at += 16;
-        const len = entry & 0xffff_ffff;
         // H-V-07: an element without bytes is skipped.
         if (!len) continue;
         const from = addr - queue.windowBase;
         if (from > queue.windowLength) {
-          error = E_BUFFER_ADDRESS;
+          total = fault(E_BUFFER_ADDRESS);
           break;
         }
-        if (len > queue.windowLength - from) {
-          error = E_BUFFER_ADDRESS;
+        if (<u64>len > queue.windowLength - from) {
+          total = fault(E_BUFFER_ADDRESS);
           break;
         }
-        if (entry & WRITE) {
-          if (counts < WRITABLE) store<u32>(out, <u32>total, POP_READABLE);
-          counts += WRITABLE;
-        } else {
-          if (counts >= WRITABLE) {
-            error = E_READABLE_AFTER_WRITABLE;
+        if ((flags ^ direction) & WRITE) {
+          // H-V-08.
+          if (direction) {
+            total = fault(E_READABLE_AFTER_WRITABLE);
             break;
           }
-          counts++;
+          direction = WRITE;
+          turnWritable(out, segment, total);
         }
         total += len;
-        store<u64>(segment, <u64>(<u32>addr + queue.windowDelta) | (len << 32));
+        store<u32>(segment, <u32>addr + queue.windowDelta);
+        store<u32>(segment, len, 4);
         segment += SEGMENT;
-      }
+      } while (at != queue.tableEnd);
     } else {
       for (;;) {
-        const len = high & 0xffff_ffff;
+        const len = <u32>high;
         // H-V-07: an element without bytes is skipped.
         if (len) {
           // H-V-05.
           const from = addr - queue.windowBase;
           if (from > queue.windowLength) {
-            error = E_BUFFER_ADDRESS;
+            total = fault(E_BUFFER_ADDRESS);
             break;
           }
-          if (len > queue.windowLength - from) {
-            error = E_BUFFER_ADDRESS;
+          if (<u64>len > queue.windowLength - from) {
+            total = fault(E_BUFFER_ADDRESS);
             break;
           }
-          if (high & WRITE) {
-            if (counts < WRITABLE) store<u32>(out, <u32>total, POP_READABLE);
-            counts += WRITABLE;
-          } else {
+          if ((word ^ direction) & WRITE) {
             // H-V-08.
-            if (counts >= WRITABLE) {
-              error = E_READABLE_AFTER_WRITABLE;
+            if (direction) {
+              total = fault(E_READABLE_AFTER_WRITABLE);
               break;
             }
-            counts++;
+            direction = WRITE;
+            turnWritable(out, segment, total);
           }
           total += len;
-          store<u64>(segment, <u64>(<u32>addr + queue.windowDelta) | (len << 32));
+          store<u32>(segment, <u32>addr + queue.windowDelta);
+          store<u32>(segment, len, 4);
           segment += SEGMENT;
         }
-        if (!(high & NEXT)) break;
+        if (!(word & NEXT)) break;
         // H-V-03: a list has at most as many elements as slots that are not in flight.
         if (slots == queue.maxChain) {
-          error = E_CHAIN_TOO_LONG;
+          total = fault(E_CHAIN_TOO_LONG);
           break;
         }
-        if (slotsInFlight + slots >= queue.size) {
-          error = E_RING_OVERRUN;
+        if (queue.slotsInFlight + slots >= queue.size) {
+          total = fault(E_RING_OVERRUN);
           break;
         }
-        at = queue.desc + (nextSlot << 4);
+        at = queue.desc + ((next & 0xffff) << 4);
         high = load<u64>(at, 8);
         addr = load<u64>(at);
+        word = <u32>(high >> 32);
         slots++;
-        if (++nextSlot == queue.size) {
-          nextSlot = 0;
-          nextBits ^= OWNER_BITS;
-        }
+        next = after(queue, next);
         // P-D-08.
-        if (high & INDIRECT) {
-          error = E_INDIRECT_IN_LIST;
+        if (word & INDIRECT) {
+          total = fault(E_INDIRECT_IN_LIST);
           break;
         }
       }
     }
-    if (error) break;
-    if (total > 0x1_0000_0000) {
-      error = E_CHAIN_BYTES;
-      break;
+    if (<u32>(total >> 32)) {
+      const wrong = bytesError(total);
+      if (wrong) {
+        error = wrong;
+        break;
+      }
     }
-
-    let capacity: u32 = 0;
-    if (counts >= WRITABLE) {
-      capacity = min<u64>(total - load<u32>(out, POP_READABLE), u32.MAX_VALUE) as u32;
-      store<u32>(out, capacity, POP_WRITABLE);
-    } else {
-      store<u64>(out, <u64>(<u32>total), POP_READABLE);
-    }
+    const capacity = finishRecord(out, segment, direction, total);
     const handle = freeRecord;
     const record = queue.records + (handle << RECORD_BITS);
     freeRecord = load<u32>(record, RECORD_NEXT);
     // P-B-06: the id is that of the last descriptor of the list.
-    store<u64>(record, <u64>capacity | ((<u64>slots) << 32) | ((high & ID_BITS) << 16));
-    store<u64>(out, <u64>(handle | (queue.generation << HANDLE_SHIFT)) | ((<u64>counts) << 32));
+    store<u64>(record, capacity + 1);
+    store<u32>(record, (word & 0xffff) | (slots << 16), RECORD_ID_SLOTS);
+    store<u32>(out, handle | queue.handleBase);
     out = segment;
-    slot = nextSlot;
-    bits = nextBits;
-    slotsInFlight += slots;
+    position = next;
+    queue.slotsInFlight += slots;
   }
 
-  queue.nextAvail = slot;
-  queue.availWrap = <u32>(bits == availableBits(1));
-  queue.slotsInFlight = slotsInFlight;
+  const done = max - left;
+  // Not the masks of the loop, which would keep their results there for this.
+  queue.nextAvail = position & ~OWNER;
+  queue.availWrap = (position >> 31) ^ 1;
   queue.freeRecord = freeRecord;
   queue.cursor = out;
   queue.popped += done;
-  if (error) popError(queue, error, slot, done);
+  if (error) popError(queue, error, queue.nextAvail, done);
   return done;
+}
+
+/** The position behind `position`: in the next lap the ownership bits are the other way round. */
+@inline
+function after(queue: PackedDevice, position: u32): u32 {
+  const next = position + 1;
+  return (next & 0xffff) == queue.size ? (position & OWNER) ^ OWNER : next;
 }
 
 /** What is wrong with a descriptor that refers to a table, where the table lies included. */
 @inline
-function indirectError(queue: PackedDevice, addr: u64, high: u64): u32 {
-  const len = <u32>high;
-  if (!(queue.flags & QUEUE_F_INDIRECT)) return E_INDIRECT_NOT_NEGOTIATED;
-  // P-D-08.
-  if (high & NEXT) return E_INDIRECT_IN_LIST;
-  // H-V-04.
-  if (!len) return E_TABLE_LENGTH;
-  if (len & 15) return E_TABLE_LENGTH;
-  if (len >> 4 > queue.size) return E_TABLE_LENGTH;
-  if (len >> 4 > queue.maxChain) return E_CHAIN_TOO_LONG;
+function indirectError(queue: PackedDevice, addr: u64, len: u32, word: u32): u32 {
+  // H-V-04; the subtraction turns 0 into the largest length.
+  const entries = tableEntriesOf(len);
+  if (entries - 1 >= queue.tableEntries || word & NEXT) {
+    if (queue.tableEntries && word & NEXT) return E_INDIRECT_IN_LIST;
+    return tableLengthError(queue);
+  }
+  if (entries > queue.maxChain) return E_CHAIN_TOO_LONG;
   if (!inWindow(queue.windowBase, queue.windowLength, addr, len)) return E_TABLE_ADDRESS;
   return OK;
 }
 
 /** Marks the buffers of `count` staged {handle, len} records used, without publishing; how many. */
 export function packedDeviceMarkUsed(ptr: u32, stream: u32, count: u32): u32 {
-  return markUsed(changetype<PackedDevice>(ptr), stream, count, false);
+  const queue = changetype<PackedDevice>(ptr);
+  if (queue.flags & QUEUE_F_IN_ORDER) return markUsed(queue, stream, count, false, true);
+  return markUsed(queue, stream, count, false, false);
 }
 
 /** Marks `count` popped buffers at `popped` used, each with its whole writable capacity. */
 export function packedDeviceMarkAllUsed(ptr: u32, popped: u32, count: u32): u32 {
-  return markUsed(changetype<PackedDevice>(ptr), popped, count, true);
+  const queue = changetype<PackedDevice>(ptr);
+  if (queue.flags & QUEUE_F_IN_ORDER) return markUsed(queue, popped, count, true, true);
+  return markUsed(queue, popped, count, true, false);
 }
 
 /** `records` are popped ones, or {handle, len}. */
 @inline
-function markUsed(queue: PackedDevice, records: u32, count: u32, popped: bool): u32 {
+function markUsed(queue: PackedDevice, records: u32, count: u32, popped: bool, inOrder: bool): u32 {
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
   let slot = queue.nextUsed;
-  let wrap = queue.usedWrap;
-  let freed: u32 = 0;
-  let refusal: u32 = OK;
-  let done: u32 = 0;
-  for (; done < count; done++) {
-    const handle = load<u32>(records);
-    const index = handle & HANDLE_RECORD;
-    if (handle >> HANDLE_SHIFT != queue.generation) {
-      refusal = R_NOT_IN_FLIGHT;
-      break;
-    }
-    if (index >= queue.size) {
-      refusal = R_NOT_IN_FLIGHT;
-      break;
-    }
+  let bits = usedBits(queue.usedWrap) << 16;
+  let counts: u32 = 0;
+  let stride = popped ? POP_HEADER : USED_RECORD;
+  let left = count;
+  for (; left; left--) {
+    // Another generation leaves bits above any index.
+    const index = load<u32>(records) ^ queue.handleBase;
+    if (index >= queue.size) break;
     const record = queue.records + (index << RECORD_BITS);
-    const word = load<u64>(record);
-    const slots = <u32>(word >> 32) & 0xffff;
-    if (!slots) {
-      refusal = R_NOT_IN_FLIGHT;
-      break;
-    }
     const len = load<u32>(popped ? records + POP_WRITABLE : records + 4);
-    // S-V-10: a length may understate, never overstate.
-    if (len > <u32>word) {
-      refusal = R_LEN_OVER_CAPACITY;
-      break;
-    }
-    // P-V-01: WRITE says whether anything was written.
-    const write: u32 = len ? VIRTQ_DESC_F_WRITE : 0;
-    const high = packedDescHigh(len, word >> 48, write | usedBits(wrap));
+    // S-V-10: a length may understate, never overstate. Nothing is below the 0 of a free record.
+    if (<u64>len >= load<u64>(record)) break;
+    const word = load<u32>(record, RECORD_ID_SLOTS);
     const at = queue.desc + (slot << 4);
-    if (queue.flags & QUEUE_F_IN_ORDER) {
+    // P-V-01: WRITE says whether anything was written.
+    let last = (word & 0xffff) | bits;
+    if (len) last |= WRITE;
+    const high = <u64>len | ((<u64>last) << 32);
+    if (inOrder) {
       // F-V-02.
-      if (index != queue.oldest) {
-        refusal = R_NOT_IN_ORDER;
-        break;
-      }
+      if (index != queue.oldest) break;
       queue.oldest = load<u32>(record, RECORD_NEXT);
       joinBatch(queue, at, high);
-      if (len != <u32>word) closeBatch(queue);
+      if (<u64>len + 1 != load<u64>(record)) closeBatch(queue);
     } else {
       store<u32>(record, queue.freeRecord, RECORD_NEXT);
       queue.freeRecord = index;
       place(queue, at, high);
     }
-    store<u16>(record, 0, RECORD_SLOTS);
-    freed += slots;
+    store<u64>(record, 0);
     // P-V-02.
-    slot += slots;
+    slot += word >> 16;
     if (slot >= queue.size) {
       slot -= queue.size;
-      wrap ^= 1;
+      bits ^= OWNER;
     }
     if (popped) {
-      const counts = load<u32>(records, 4);
-      records += POP_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
-    } else {
-      records += USED_RECORD;
+      // A branch that is predicted well, so that no burst is one chain of dependent loads.
+      const now = load<u32>(records, 4);
+      if (now != counts) {
+        counts = now;
+        stride = POP_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
+      }
     }
+    records += stride;
   }
+  const done = count - left;
+  const wrap = <u32>(bits != 0);
+  const freed = packedSlotsBetween(queue.nextUsed, slot, wrap != queue.usedWrap, queue.size);
   queue.nextUsed = slot;
   queue.usedWrap = wrap;
   queue.slotsInFlight -= freed;
   queue.covered += freed;
   queue.cursor = records;
   queue.used += done;
-  if (refusal) refuse(queue, refusal, done);
+  if (done != count) refuse(queue, usedRefusal(queue, records, popped, RECORD_BITS), done);
   return done;
 }
 

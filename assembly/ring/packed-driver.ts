@@ -10,12 +10,9 @@ import {
   QUEUE_F_INDIRECT,
   QUEUE_LIVE,
   QUEUE_STOPPED,
-  R_BUFFER_BYTES,
-  R_EMPTY_BUFFER,
   R_OUTSTANDING,
   R_QUEUE_LIVE,
   R_QUEUE_SIZE,
-  R_TOO_MANY_SGS,
   RECLAIM_RECORD,
   SEGMENT,
   TABLES_DIRECT,
@@ -26,7 +23,6 @@ import {
   TABLES_SLOT,
 } from "../abi";
 import { deviceRuns } from "../device";
-import { busDelta } from "../dma/space";
 import { acquire32, acquire64, release32, release64 } from "../mem/fence";
 import { stackBottom, stackPut } from "../mem/stack";
 import {
@@ -37,19 +33,31 @@ import {
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
 } from "../spec";
-import { DriverQueue, RECORD_BITS, RECORD_CAPACITY, RECORD_COUNT, RECORD_NEXT, RECORD_TABLE } from "./driver";
+import {
+  DriverQueue,
+  deltaOf,
+  MAX_BUFFER_BYTES,
+  RECORD_BITS,
+  RECORD_CAPACITY,
+  RECORD_COUNT,
+  RECORD_NEXT,
+  RECORD_TABLE,
+  saturate32,
+  setEntries,
+} from "./driver";
 import { packedEventCrossed } from "./event";
 import {
   availableBits,
   OWNER_BITS,
   PACKED_EVENT_BYTES,
   packedDescBytes,
-  packedDescHigh,
   packedSizeIsLegal,
+  packedSlotsBetween,
   usedBits,
 } from "./packed-layout";
 import { breakQueue, clearFaults, isLive, refuse } from "./queue";
 import {
+  addStopped,
   NO_TABLE,
   stackOf,
   TABLE_FROM_HEAP,
@@ -86,6 +94,9 @@ export class PackedDriver extends DriverQueue {
   batchLen: u32;
   /** Next slot to be made available after the last publish, with its wrap counter in bit 15. */
   published: u32;
+  /** Slots of the buffer that was reclaimed last: a guess for the next one. */
+  stride: u32;
+  _pad1: u32;
   heldHigh: u64;
 }
 
@@ -102,6 +113,8 @@ export function packedDriverEnable(ptr: u32): u32 {
   memory.fill(queue.driverArea, 0, PACKED_EVENT_BYTES);
   memory.fill(queue.deviceArea, 0, PACKED_EVENT_BYTES);
   clearFaults(queue);
+  // P-D-07: no flag but WRITE.
+  setEntries(queue, 0, 0, (<u64>VIRTQ_DESC_F_WRITE) << 48);
   queue.freeHead = 0;
   queue.numFree = size;
   queue.outstanding = 0;
@@ -166,43 +179,28 @@ function addBurst(queue: PackedDriver, stream: u32, count: u32, table: u32): u32
 
 // The loops below keep few locals: what only changes from burst to burst is loaded from the
 // control block where it is needed, which costs no more than a register that has to be spilled.
+// They only stop at what they can't add, and leave it to `stagedRefusal` to say why. Ownership bits
+// stand where the upper half of a descriptor's last word has them.
 
 /** `fallen` is the table that the first buffer got from `tableFallBack`, or 0. */
 @inline
 function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: u32): u32 {
-  const delta = busDelta(queue.space);
   const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
   const bottom = stackBottom(stack);
   let top = stack.top;
   let id = queue.freeHead;
   let numFree = queue.numFree;
   let slot = queue.nextAvail;
-  let bits = availableBits(queue.availWrap);
-  let refusal: u32 = OK;
+  let bits = availableBits(queue.availWrap) << 16;
   let directs: u32 = 0;
-  let table: u32 = 0;
   let done: u32 = 0;
-  for (; done < count; done++) {
+  for (; done != count; done++) {
     const counts = load<u32>(stream, 4);
     const readable = counts & 0xffff;
     const n = readable + (counts >> 16);
     // S-D-19 and P-D-09 in one comparison: n - 1 wraps for an empty buffer.
-    if (n - 1 >= queue.size) {
-      refusal = n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER;
-      break;
-    }
-    let sg = stream + ADD_HEADER;
-    let readableBytes: u64 = 0;
-    let capacity: u64 = 0;
-    let k: u32 = 0;
-    for (; k < readable; k++) readableBytes += load<u32>(sg + k * SEGMENT, 4);
-    for (; k < n; k++) capacity += load<u32>(sg + k * SEGMENT, 4);
-    // S-D-03.
-    if (readableBytes + capacity > 0x1_0000_0000) {
-      refusal = R_BUFFER_BYTES;
-      break;
-    }
-    table = 0;
+    if (n - 1 >= queue.size) break;
+    let table: u32 = 0;
     if (source != TABLES_DIRECT && n >= queue.tableMin) {
       if (numFree) {
         table = fallen;
@@ -227,67 +225,78 @@ function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: 
     }
 
     const head = queue.desc + (slot << 4);
-    let high: u64;
-    let slots: u32 = 1;
-    let nextSlot = slot;
-    let nextBits = bits;
-    k = 0;
+    const record = queue.records + (id << RECORD_BITS);
+    let sg = stream + ADD_HEADER;
+    let k: u32 = 0;
     if (table > NO_TABLE) {
       let entry = tablePtr(table);
-      store<u64>(head, entry + delta);
-      high = packedDescHigh(n << 4, id, VIRTQ_DESC_F_INDIRECT | bits);
+      store<u64>(head, entry + deltaOf(queue));
       // P-D-07: consecutive entries without any flag but WRITE.
-      let flags: u64 = 0;
-      for (; k < n; k++) {
-        if (k >= readable) flags = (<u64>VIRTQ_DESC_F_WRITE) << 48;
-        const len = <u64>load<u32>(sg, 4);
-        storeDesc(entry, load<u32>(sg) + delta, len | flags);
-        entry += 16;
+      let fields = queue.entryFirst;
+      let bytes = i64x2.splat(0);
+      let bytesBefore = bytes;
+      do {
+        if (k == readable) {
+          bytesBefore = bytes;
+          fields = i64x2.add(fields, queue.entryWrite);
+        }
+        const element = v128.load_ext<u32>(sg);
         sg += SEGMENT;
+        bytes = i64x2.add(bytes, element);
+        v128.store(entry, i64x2.add(element, fields));
+        entry += 16;
+      } while (++k != n);
+      const total = <u64>i64x2.extract_lane(bytes, 1);
+      // S-D-03: nothing that was written so far is in use.
+      if (total > MAX_BUFFER_BYTES) {
+        queue.unused = table;
+        break;
       }
-      if (++nextSlot == queue.size) {
-        nextSlot = 0;
-        nextBits ^= OWNER_BITS;
+      const capacity: u64 = readable < n ? total - i64x2.extract_lane(bytesBefore, 1) : 0;
+      storeRecord(record, stream, capacity, 1);
+      if (source != TABLES_DIRECT) store<u32>(record, table, RECORD_TABLE);
+      const word = id | (VIRTQ_DESC_F_INDIRECT << 16) | bits;
+      storeHead(queue, head, <u64>(n << 4) | ((<u64>word) << 32));
+      numFree--;
+      if (++slot == queue.size) {
+        slot = 0;
+        bits ^= OWNER_BITS << 16;
       }
     } else {
       // P-D-11: room for the whole list before its first descriptor.
       if (numFree < n) break;
-      slots = n;
-      const first: u32 = readable ? 0 : VIRTQ_DESC_F_WRITE;
-      const len = <u64>load<u32>(sg, 4);
-      store<u64>(head, load<u32>(sg) + delta);
-      high = packedDescHigh(len, id, (n > 1 ? first | VIRTQ_DESC_F_NEXT : first) | bits);
+      // S-D-03, before anything is written that could be taken for available later.
+      let total: u64 = 0;
+      for (; k < readable; k++) total += load<u32>(sg + k * SEGMENT, 4);
+      const readableBytes = total;
+      for (; k < n; k++) total += load<u32>(sg + k * SEGMENT, 4);
+      if (total > MAX_BUFFER_BYTES) break;
+      storeRecord(record, stream, total - readableBytes, n);
+      if (source != TABLES_DIRECT) {
+        store<u32>(record, 0, RECORD_TABLE);
+        directs++;
+        if (table) queue.directFalls++;
+      }
+      let flags: u32 = readable ? 0 : VIRTQ_DESC_F_WRITE << 16;
+      if (n > 1) flags |= VIRTQ_DESC_F_NEXT << 16;
+      store<u64>(head, load<u32>(sg) + deltaOf(queue));
+      storeHead(queue, head, <u64>load<u32>(sg, 4) | ((<u64>(id | flags | bits)) << 32));
       for (k = 1; ; k++) {
         sg += SEGMENT;
-        if (++nextSlot == queue.size) {
-          nextSlot = 0;
-          nextBits ^= OWNER_BITS;
+        if (++slot == queue.size) {
+          slot = 0;
+          bits ^= OWNER_BITS << 16;
         }
         if (k == n) break;
-        const len = <u64>load<u32>(sg, 4);
-        const flags = <u32>(k + 1 < n) | ((<u32>(k >= readable)) << 1) | nextBits;
-        storeDesc(queue.desc + (nextSlot << 4), load<u32>(sg) + delta, packedDescHigh(len, id, flags));
+        if (k == readable) flags |= VIRTQ_DESC_F_WRITE << 16;
+        if (k + 1 == n) flags ^= VIRTQ_DESC_F_NEXT << 16;
+        const at = queue.desc + (slot << 4);
+        store<u64>(at, load<u32>(sg) + deltaOf(queue));
+        store<u64>(at, <u64>load<u32>(sg, 4) | ((<u64>(id | flags | bits)) << 32), 8);
       }
+      numFree -= n;
     }
-    numFree -= slots;
-    if (source != TABLES_DIRECT && table <= NO_TABLE) {
-      directs++;
-      if (table) queue.directFalls++;
-      table = 0;
-    }
-    const record = queue.records + (id << RECORD_BITS);
-    store<u64>(record, <u64>load<u32>(stream) | (min<u64>(capacity, u32.MAX_VALUE) << 32));
-    const next: u32 = load<u16>(record, RECORD_NEXT);
-    store<u64>(record, <u64>table | ((<u64>(next | (slots << 16))) << 32), RECORD_TABLE);
-    if (queue.held) {
-      store<u64>(head, high, 8);
-    } else {
-      queue.held = head;
-      queue.heldHigh = high;
-    }
-    id = next;
-    slot = nextSlot;
-    bits = nextBits;
+    id = load<u16>(record, RECORD_NEXT);
     stream = sg;
   }
 
@@ -295,7 +304,7 @@ function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: 
   queue.freeHead = id;
   queue.numFree = numFree;
   queue.nextAvail = slot;
-  queue.availWrap = <u32>(bits == availableBits(1));
+  queue.availWrap = <u32>(bits == availableBits(1) << 16);
   queue.cursor = stream;
   queue.outstanding += done;
   queue.added += done;
@@ -303,15 +312,27 @@ function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: 
     stack.top = top;
     tablesTaken(queue, source, done - directs);
   }
-  if (refusal) refuse(queue, refusal, done);
+  if (done != count) addStopped(queue, stream, done);
   return done;
 }
 
-/** Two stores for a descriptor that nobody looks at yet. */
+/** What the driver remembers of the buffer staged at `stream`. */
 @inline
-function storeDesc(ptr: u32, addr: u64, high: u64): void {
-  store<u64>(ptr, addr);
-  store<u64>(ptr, high, 8);
+function storeRecord(record: u32, stream: u32, capacity: u64, slots: u32): void {
+  store<u32>(record, load<u32>(stream));
+  store<u32>(record, saturate32(capacity), RECORD_CAPACITY);
+  store<u16>(record, <u16>slots, RECORD_COUNT);
+}
+
+/** Makes a head available, or holds it back when it is the first since the last publish. */
+@inline
+function storeHead(queue: PackedDriver, head: u32, high: u64): void {
+  if (queue.held) {
+    store<u64>(head, high, 8);
+  } else {
+    queue.held = head;
+    queue.heldHigh = high;
+  }
 }
 
 /** Shows the device what was added (2.8.21.1), and decides whether it wants a kick (2.8.21.3). */
@@ -367,45 +388,47 @@ export function packedDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
 
 @inline
 function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
-  const end = min(max, queue.outstanding);
+  const most = min(max, queue.outstanding);
   let slot = queue.nextUsed;
-  let bits = usedBits(queue.usedWrap);
+  let bits = usedBits(queue.usedWrap) << 16;
   let freeHead = queue.freeHead;
-  let numFree = queue.numFree;
+  let stride = queue.stride;
   let directs: u32 = 0;
   let heapTables: u32 = 0;
   let top = queue.stack0.top;
   let error: u32 = OK;
   let id: u32 = 0;
-  let done: u32 = 0;
-  for (; done < end; done++) {
+  let left = most;
+  for (; left; left--) {
     // P-B-05, P-D-15: one slot, its flags with its id and len.
     const high = acquire64(queue.desc + (slot << 4) + 8);
-    if ((<u32>(high >> 48) & OWNER_BITS) != bits) break;
-    id = <u32>(high >> 32) & 0xffff;
+    const word = <u32>(high >> 32);
+    if ((word & (OWNER_BITS << 16)) != bits) break;
+    id = word & 0xffff;
     // H-D-01.
     if (id >= queue.size) {
       error = E_USED_ID_RANGE;
       break;
     }
     const record = queue.records + (id << RECORD_BITS);
-    const links = load<u64>(record, RECORD_TABLE);
-    const slots = <u32>(links >> 48);
+    const slots: u32 = load<u16>(record, RECORD_COUNT);
     if (!slots) {
       error = E_USED_ID_NOT_OUTSTANDING;
       break;
     }
-    const own = load<u64>(record);
-    // P-D-03: without WRITE nothing was written. H-D-03.
-    let len: u64 = high & ((<u64>VIRTQ_DESC_F_WRITE) << 48) ? high & 0xffff_ffff : 0;
-    if (len > own >> 32) {
-      len = own >> 32;
+    // P-D-03: without WRITE nothing was written.
+    let len = word & (VIRTQ_DESC_F_WRITE << 16) ? <u32>high : 0;
+    // H-D-03.
+    const capacity = load<u32>(record, RECORD_CAPACITY);
+    if (len > capacity) {
+      len = capacity;
       queue.clampedLengths++;
     }
-    store<u64>(out, (own & 0xffff_ffff) | (len << 32));
+    store<u32>(out, load<u32>(record));
+    store<u32>(out, len, 4);
     out += RECLAIM_RECORD;
     if (source != TABLES_DIRECT) {
-      const table = <u32>links;
+      const table = load<u32>(record, RECORD_TABLE);
       if (!table) {
         directs++;
       } else if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) {
@@ -418,21 +441,27 @@ function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
         top += 4;
       }
     }
-    store<u64>(record, (<u64>freeHead) << 32, RECORD_TABLE);
+    // The count becomes 0.
+    store<u32>(record, freeHead, RECORD_NEXT);
     freeHead = id;
-    numFree += slots;
-    // P-D-06.
-    slot += slots;
+    // P-D-06. A branch that is predicted well, so that the next slot does not wait for this record.
+    if (slots != stride) {
+      stride = slots;
+      queue.stride = slots;
+    }
+    slot += stride;
     if (slot >= queue.size) {
       slot -= queue.size;
-      bits ^= OWNER_BITS;
+      bits ^= OWNER_BITS << 16;
     }
   }
 
+  const done = most - left;
+  const wrap = <u32>(bits != 0);
   queue.freeHead = freeHead;
-  queue.numFree = numFree;
+  queue.numFree += packedSlotsBetween(queue.nextUsed, slot, wrap != queue.usedWrap, queue.size);
   queue.nextUsed = slot;
-  queue.usedWrap = <u32>(bits != 0);
+  queue.usedWrap = wrap;
   queue.cursor = out;
   queue.outstanding -= done;
   queue.reclaimed += done;

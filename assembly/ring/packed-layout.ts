@@ -35,8 +35,8 @@ export function usedBits(wrap: u32): u32 {
   return wrap ? OWNER_BITS : 0;
 }
 
-/** The low word of a descriptor is addr; this is the high one, whose store hands the slot over. */
+/** Slots from `first` to `slot`, between which the wrap counter changed once or not at all; at most one lap. */
 @inline
-export function packedDescHigh(len: u64, id: u64, flags: u64): u64 {
-  return len | (id << 32) | (flags << 48);
+export function packedSlotsBetween(first: u32, slot: u32, wrapped: bool, size: u32): u32 {
+  return wrapped ? slot + size - first : slot - first;
 }

@@ -4,7 +4,6 @@
 import {
   E_AVAIL_IDX,
   E_BUFFER_ADDRESS,
-  E_CHAIN_BYTES,
   E_CHAIN_TOO_LONG,
   E_HEAD_IN_FLIGHT,
   E_HEAD_RANGE,
@@ -14,16 +13,11 @@ import {
   E_NEXT_RANGE,
   E_READABLE_AFTER_WRITABLE,
   E_TABLE_ADDRESS,
-  E_TABLE_LENGTH,
   OK,
   POP_HEADER,
   QUEUE_F_EVENT_IDX,
   QUEUE_F_IN_ORDER,
-  QUEUE_F_INDIRECT,
   QUEUE_LIVE,
-  R_LEN_OVER_CAPACITY,
-  R_NOT_IN_FLIGHT,
-  R_NOT_IN_ORDER,
   R_QUEUE_SIZE,
   R_STAGING_SIZE,
   SEGMENT,
@@ -39,14 +33,18 @@ import {
   VIRTQ_USED_F_NO_NOTIFY,
 } from "../spec";
 import {
+  bytesError,
   DeviceQueue,
-  HANDLE_RECORD,
-  HANDLE_SHIFT,
-  POP_READABLE,
+  fault,
+  finishRecord,
   POP_WRITABLE,
   placeRings,
   popError,
-  WRITABLE,
+  popFits,
+  tableEntriesOf,
+  tableLengthError,
+  turnWritable,
+  usedRefusal,
 } from "./device";
 import { splitEventCrossed } from "./event";
 import { breakQueue, clearFaults, isLive, refuse } from "./queue";
@@ -66,14 +64,9 @@ import {
   usedEventPtr,
 } from "./split-layout";
 
-// A shadow record, one for each descriptor that can be a head:
-//
-//   0 capacity u32: bytes that may be written | 4 in flight u32: 1 from pop to mark used
+// A shadow record, one for each descriptor that can be a head, is a u64: while its buffer is in flight,
+// from pop to mark used, the bytes that may be written plus 1, else 0.
 const RECORD_BITS: u32 = 3;
-const RECORD_IN_FLIGHT: u32 = 4;
-
-/** Beside a table's length while a chain is walked: the table is an indirect one. */
-const NESTED: u32 = 0x10000;
 
 /** Bytes of shadow records and, behind them, of the pop order that IN_ORDER keeps: u16 for each entry. */
 export function splitDeviceShadowBytes(capacity: u32): u32 {
@@ -154,13 +147,7 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
     return 0;
   }
   const last = first + min(max, pending);
-  // A buffer is popped only where the longest would fit.
-  const longest = POP_HEADER + queue.maxChain * SEGMENT;
-  if (bytes < longest) {
-    refuse(queue, R_STAGING_SIZE, 0);
-    return 0;
-  }
-  const end = out + bytes - longest;
+  if (!popFits(queue, out, bytes)) return 0;
   let error: u32 = OK;
   let head: u32 = 0;
   let lastAvail = first;
@@ -173,11 +160,12 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
       error = E_HEAD_RANGE;
       break;
     }
-    if (load<u32>(queue.records + (head << RECORD_BITS), RECORD_IN_FLIGHT)) {
+    const record = queue.records + (head << RECORD_BITS);
+    if (load<u64>(record)) {
       error = E_HEAD_IN_FLIGHT;
       break;
     }
-    if (out > end) {
+    if (out > queue.lastOut) {
       error = R_STAGING_SIZE;
       break;
     }
@@ -186,92 +174,98 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
     let limit = queue.size;
     // H-V-03: the bound is set here and nothing in the chain, a table least of all, sets it again.
     let left = queue.maxChain;
-    let at = table + (head << 4);
-    let segment = out + POP_HEADER;
-    // Readable elements in the low half, writable ones in the high half.
-    let counts: u32 = 0;
-    let total: u64 = 0;
     // H-V-06: two loads, each field fetched once.
+    const at = table + (head << 4);
     let addr = load<u64>(at);
     let high = load<u64>(at, 8);
+    let segment = out + POP_HEADER;
+    // VIRTQ_DESC_F_WRITE from the first writable element on, VIRTQ_DESC_F_INDIRECT in a table.
+    let state: u32 = 0;
+    let total: u64 = 0;
     for (;;) {
       const flags = <u32>(high >> 32);
-      const len = high & 0xffff_ffff;
       const from = addr - queue.windowBase;
       if (flags & VIRTQ_DESC_F_INDIRECT) {
         // S-V-04: WRITE says nothing here. S-V-05: direct descriptors may have come before.
-        error = indirectError(queue, flags, <u32>len, limit);
-        if (error) break;
+        if (state & VIRTQ_DESC_F_INDIRECT) {
+          total = fault(E_NESTED_INDIRECT);
+          break;
+        }
+        if (flags & VIRTQ_DESC_F_NEXT) {
+          total = fault(queue.tableEntries ? E_INDIRECT_WITH_NEXT : E_INDIRECT_NOT_NEGOTIATED);
+          break;
+        }
+        // H-V-04; the subtraction turns 0 into the largest length.
+        limit = tableEntriesOf(<u32>high);
+        if (limit - 1 >= queue.tableEntries) {
+          total = fault(tableLengthError(queue));
+          break;
+        }
         if (from > queue.windowLength) {
-          error = E_TABLE_ADDRESS;
+          total = fault(E_TABLE_ADDRESS);
           break;
         }
-        if (len > queue.windowLength - from) {
-          error = E_TABLE_ADDRESS;
+        if (<u64>(<u32>high) > queue.windowLength - from) {
+          total = fault(E_TABLE_ADDRESS);
           break;
         }
+        state |= VIRTQ_DESC_F_INDIRECT;
         table = <u32>addr + queue.windowDelta;
-        limit = (<u32>len >> 4) | NESTED;
         addr = load<u64>(table);
         high = load<u64>(table, 8);
         continue;
       }
-      if (!left) {
-        error = E_CHAIN_TOO_LONG;
-        break;
-      }
-      left--;
+      const len = <u32>high;
       // H-V-07: an element without bytes is skipped.
       if (len) {
         // H-V-05.
         if (from > queue.windowLength) {
-          error = E_BUFFER_ADDRESS;
+          total = fault(E_BUFFER_ADDRESS);
           break;
         }
-        if (len > queue.windowLength - from) {
-          error = E_BUFFER_ADDRESS;
+        if (<u64>len > queue.windowLength - from) {
+          total = fault(E_BUFFER_ADDRESS);
           break;
         }
-        if (flags & VIRTQ_DESC_F_WRITE) {
-          if (counts < WRITABLE) store<u32>(out, <u32>total, POP_READABLE);
-          counts += WRITABLE;
-        } else {
+        if ((flags ^ state) & VIRTQ_DESC_F_WRITE) {
           // H-V-08.
-          if (counts >= WRITABLE) {
-            error = E_READABLE_AFTER_WRITABLE;
+          if (state & VIRTQ_DESC_F_WRITE) {
+            total = fault(E_READABLE_AFTER_WRITABLE);
             break;
           }
-          counts++;
+          state |= VIRTQ_DESC_F_WRITE;
+          turnWritable(out, segment, total);
         }
         total += len;
-        store<u64>(segment, <u64>(<u32>addr + queue.windowDelta) | (high << 32));
+        store<u32>(segment, <u32>addr + queue.windowDelta);
+        store<u32>(segment, len, 4);
         segment += SEGMENT;
       }
       if (!(flags & VIRTQ_DESC_F_NEXT)) break;
       const next = <u32>(high >> 48);
       // H-V-02.
-      if (next >= (limit & 0xffff)) {
-        error = E_NEXT_RANGE;
+      if (next >= limit) {
+        total = fault(E_NEXT_RANGE);
         break;
       }
-      at = table + (next << 4);
-      addr = load<u64>(at);
-      high = load<u64>(at, 8);
+      if (!--left) {
+        total = fault(E_CHAIN_TOO_LONG);
+        break;
+      }
+      const link = table + (next << 4);
+      addr = load<u64>(link);
+      high = load<u64>(link, 8);
     }
-    if (error) break;
-    if (total > 0x1_0000_0000) {
-      error = E_CHAIN_BYTES;
-      break;
+    if (<u32>(total >> 32)) {
+      const wrong = bytesError(total);
+      if (wrong) {
+        error = wrong;
+        break;
+      }
     }
-    let capacity: u32 = 0;
-    if (counts >= WRITABLE) {
-      capacity = min<u64>(total - load<u32>(out, POP_READABLE), u32.MAX_VALUE) as u32;
-      store<u32>(out, capacity, POP_WRITABLE);
-    } else {
-      store<u64>(out, <u64>(<u32>total), POP_READABLE);
-    }
-    store<u64>(queue.records + (head << RECORD_BITS), <u64>capacity | (1 << 32));
-    store<u64>(out, <u64>(head | (queue.generation << HANDLE_SHIFT)) | ((<u64>counts) << 32));
+    const capacity = finishRecord(out, segment, state & VIRTQ_DESC_F_WRITE, total);
+    store<u64>(record, capacity + 1);
+    store<u32>(out, head | queue.handleBase);
     if (queue.flags & QUEUE_F_IN_ORDER) store<u16>(queue.order + ((lastAvail & queue.mask) << 1), <u16>head);
     out = segment;
   }
@@ -284,87 +278,66 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   return done;
 }
 
-/** What is wrong with a descriptor that refers to a table, besides where the table lies. */
-@inline
-function indirectError(queue: SplitDevice, flags: u32, len: u32, limit: u32): u32 {
-  if (!(queue.flags & QUEUE_F_INDIRECT)) return E_INDIRECT_NOT_NEGOTIATED;
-  if (limit & NESTED) return E_NESTED_INDIRECT;
-  if (flags & VIRTQ_DESC_F_NEXT) return E_INDIRECT_WITH_NEXT;
-  // H-V-04.
-  if (!len) return E_TABLE_LENGTH;
-  if (len & 15) return E_TABLE_LENGTH;
-  if (len >> 4 > queue.size) return E_TABLE_LENGTH;
-  return OK;
-}
-
 /** Marks the buffers of `count` staged {handle, len} records used, without publishing; how many. */
 export function splitDeviceMarkUsed(ptr: u32, stream: u32, count: u32): u32 {
-  return markUsed(changetype<SplitDevice>(ptr), stream, count, false);
+  const queue = changetype<SplitDevice>(ptr);
+  if (queue.flags & QUEUE_F_IN_ORDER) return markUsed(queue, stream, count, false, true);
+  return markUsed(queue, stream, count, false, false);
 }
 
 /** Marks `count` popped buffers at `popped` used, each with its whole writable capacity. */
 export function splitDeviceMarkAllUsed(ptr: u32, popped: u32, count: u32): u32 {
-  return markUsed(changetype<SplitDevice>(ptr), popped, count, true);
+  const queue = changetype<SplitDevice>(ptr);
+  if (queue.flags & QUEUE_F_IN_ORDER) return markUsed(queue, popped, count, true, true);
+  return markUsed(queue, popped, count, true, false);
 }
 
 /** `records` are popped ones, or {handle, len}. */
 @inline
-function markUsed(queue: SplitDevice, records: u32, count: u32, popped: bool): u32 {
+function markUsed(queue: SplitDevice, records: u32, count: u32, popped: bool, inOrder: bool): u32 {
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
   const first = queue.usedIdx;
   const end = first + count;
-  let refusal: u32 = OK;
+  let counts: u32 = 0;
+  let stride = popped ? POP_HEADER : USED_RECORD;
   let usedIdx = first;
   for (; usedIdx != end; usedIdx++) {
-    const handle = load<u32>(records);
-    const head = handle & HANDLE_RECORD;
-    if (handle >> HANDLE_SHIFT != queue.generation) {
-      refusal = R_NOT_IN_FLIGHT;
-      break;
-    }
-    if (head >= queue.size) {
-      refusal = R_NOT_IN_FLIGHT;
-      break;
-    }
+    // Another generation leaves bits above any index.
+    const head = load<u32>(records) ^ queue.handleBase;
+    if (head >= queue.size) break;
     const record = queue.records + (head << RECORD_BITS);
-    const word = load<u64>(record);
-    if (!(word >> 32)) {
-      refusal = R_NOT_IN_FLIGHT;
-      break;
-    }
     const len = load<u32>(popped ? records + POP_WRITABLE : records + 4);
-    // S-V-10: a length may understate, never overstate.
-    if (len > <u32>word) {
-      refusal = R_LEN_OVER_CAPACITY;
-      break;
-    }
+    // S-V-10: a length may understate, never overstate. Nothing is below the 0 of a free record.
+    if (<u64>len >= load<u64>(record)) break;
     let slot = usedIdx & queue.mask;
-    if (queue.flags & QUEUE_F_IN_ORDER) {
+    if (inOrder) {
       // F-V-02.
-      if (<u32>load<u16>(queue.order + (slot << 1)) != head) {
-        refusal = R_NOT_IN_ORDER;
-        break;
-      }
+      if (<u32>load<u16>(queue.order + (slot << 1)) != head) break;
       // S-V-12, S-V-13: the element of a run of completely used buffers is that of the last of them.
       if (queue.batchOpen) slot = queue.batchSlot;
       queue.batchSlot = slot;
-      queue.batchOpen = <u32>(len == <u32>word);
+      queue.batchOpen = <u32>(<u64>len + 1 == load<u64>(record));
     }
-    store<u32>(record, 0, RECORD_IN_FLIGHT);
-    store<u64>(queue.deviceArea + (slot << 3), <u64>head | ((<u64>len) << 32), RING_ENTRIES);
+    store<u64>(record, 0);
+    const element = queue.deviceArea + (slot << 3);
+    store<u32>(element, head, RING_ENTRIES);
+    store<u32>(element, len, RING_ENTRIES + 4);
     if (popped) {
-      const counts = load<u32>(records, 4);
-      records += POP_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
-    } else {
-      records += USED_RECORD;
+      // A branch that is predicted well, so that no burst is one chain of dependent loads.
+      const now = load<u32>(records, 4);
+      if (now != counts) {
+        counts = now;
+        stride = POP_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
+      }
     }
+    records += stride;
   }
   const done = usedIdx - first;
   queue.usedIdx = usedIdx & 0xffff;
   queue.cursor = records;
   queue.used += done;
-  if (refusal) refuse(queue, refusal, done);
+  if (done != count) refuse(queue, usedRefusal(queue, records, popped, RECORD_BITS), done);
   return done;
 }
 

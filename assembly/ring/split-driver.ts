@@ -12,12 +12,9 @@ import {
   QUEUE_F_INDIRECT,
   QUEUE_LIVE,
   QUEUE_STOPPED,
-  R_BUFFER_BYTES,
-  R_EMPTY_BUFFER,
   R_OUTSTANDING,
   R_QUEUE_LIVE,
   R_QUEUE_SIZE,
-  R_TOO_MANY_SGS,
   RECLAIM_RECORD,
   SEGMENT,
   TABLES_DIRECT,
@@ -28,7 +25,6 @@ import {
   TABLES_SLOT,
 } from "../abi";
 import { deviceRuns } from "../device";
-import { busDelta } from "../dma/space";
 import { acquire16, release16 } from "../mem/fence";
 import { stackBottom, stackPut } from "../mem/stack";
 import {
@@ -40,13 +36,16 @@ import {
 } from "../spec";
 import {
   DriverQueue,
+  deltaOf,
+  MAX_BUFFER_BYTES,
   NOT_A_HEAD,
   RECORD_BITS,
   RECORD_CAPACITY,
   RECORD_LAST,
   RECORD_NEXT,
-  RECORD_NEXT_BITS,
   RECORD_TABLE,
+  saturate32,
+  setEntries,
 } from "./driver";
 import { splitEventCrossed } from "./event";
 import { breakQueue, clearFaults, isLive, refuse } from "./queue";
@@ -64,6 +63,7 @@ import {
   usedEventPtr,
 } from "./split-layout";
 import {
+  addStopped,
   NO_TABLE,
   stackOf,
   TABLE_FROM_HEAP,
@@ -111,6 +111,8 @@ export function splitDriverEnable(ptr: u32): u32 {
   memory.fill(queue.driverArea, 0, splitAvailBytes(size));
   memory.fill(queue.deviceArea, 0, splitUsedBytes(size));
   clearFaults(queue);
+  // S-D-08: entry k links to k + 1.
+  setEntries(queue, splitDescHigh(0, VIRTQ_DESC_F_NEXT, 1), 1 << 48, (<u64>VIRTQ_DESC_F_WRITE) << 32);
   queue.mask = size - 1;
   queue.freeHead = 0;
   queue.numFree = size;
@@ -176,11 +178,11 @@ function addBurst(queue: SplitDriver, stream: u32, count: u32, table: u32): u32 
 
 // The loops below keep few locals: what only changes from burst to burst is loaded from the
 // control block where it is needed, which costs no more than a register that has to be spilled.
+// They only stop at what they can't add, and leave it to `stagedRefusal` to say why.
 
 /** `prefix` elements stay direct in front of the table (S-V-05 from this side). */
 @inline
 function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u32, prefix: u32): u32 {
-  const delta = busDelta(queue.space);
   const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
   const bottom = stackBottom(stack);
   let top = stack.top;
@@ -188,31 +190,15 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
   const end = first + count;
   let head = queue.freeHead;
   let numFree = queue.numFree;
-  let refusal: u32 = OK;
   let directs: u32 = 0;
-  let table: u32 = 0;
   let availIdx = first;
   for (; availIdx != end; availIdx++) {
     const counts = load<u32>(stream, 4);
     const readable = counts & 0xffff;
-    let n = readable + (counts >> 16);
+    const n = readable + (counts >> 16);
     // S-D-19 and S-D-07 in one comparison: n - 1 wraps for an empty buffer.
-    if (n - 1 >= queue.size) {
-      refusal = n ? R_TOO_MANY_SGS : R_EMPTY_BUFFER;
-      break;
-    }
-    let sg = stream + ADD_HEADER;
-    let readableBytes: u64 = 0;
-    let capacity: u64 = 0;
-    let k: u32 = 0;
-    for (; k < readable; k++) readableBytes += load<u32>(sg + k * SEGMENT, 4);
-    for (; k < n; k++) capacity += load<u32>(sg + k * SEGMENT, 4);
-    // S-D-03.
-    if (readableBytes + capacity > 0x1_0000_0000) {
-      refusal = R_BUFFER_BYTES;
-      break;
-    }
-    table = 0;
+    if (n - 1 >= queue.size) break;
+    let table: u32 = 0;
     if (source != TABLES_DIRECT && n >= queue.tableMin + prefix) {
       if (numFree > prefix) {
         table = fallen;
@@ -237,20 +223,25 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
     }
 
     const record = queue.records + (head << RECORD_BITS);
-    const links = load<u64>(record, RECORD_TABLE);
     const at = queue.desc + (head << 4);
-    let next = <u32>(links >> 32) & 0xffff;
+    let next: u32 = load<u16>(record, RECORD_NEXT);
     let last = head;
-    let need: u32;
-    k = 0;
+    let sg = stream + ADD_HEADER;
+    let k: u32 = 0;
     if (table > NO_TABLE) {
+      // Bytes of a direct head.
+      let headBytes: u64 = 0;
       let entry = tablePtr(table);
+      // S-D-08: entry k links to k + 1, the last to nothing.
+      let fields = queue.entryFirst;
       if (prefix) {
-        k = 1;
         const len = <u64>load<u32>(sg, 4);
         const flags: u32 = readable ? VIRTQ_DESC_F_NEXT : VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
-        storeDesc(at, load<u32>(sg) + delta, splitDescHigh(len, flags, next));
+        storeDesc(at, load<u32>(sg) + deltaOf(queue), splitDescHigh(len, flags, next));
+        k = 1;
         sg += SEGMENT;
+        headBytes = len;
+        if (!readable) fields = i64x2.add(fields, queue.entryWrite);
         last = next;
         const link = queue.records + (last << RECORD_BITS);
         next = load<u16>(link, RECORD_NEXT);
@@ -258,43 +249,64 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
         store<u32>(link, 2);
         storeDesc(
           queue.desc + (last << 4),
-          entry + delta,
+          entry + deltaOf(queue),
           splitDescHigh((n - 1) << 4, VIRTQ_DESC_F_INDIRECT, 0),
         );
       } else {
-        // The address and INDIRECT of a slot's own table stay in the ring from one use to the next.
-        if (source != TABLES_SLOT || <u32>links != table) store<u64>(at, entry + delta);
+        // The address of a slot's own table stays in the ring from one use to the next.
+        if (source != TABLES_SLOT || load<u32>(record, RECORD_TABLE) != table)
+          store<u64>(at, entry + deltaOf(queue));
         store<u64>(at, splitDescHigh(n << 4, VIRTQ_DESC_F_INDIRECT, 0), 8);
       }
-      // S-D-08: entry k links to k + 1, the last to nothing.
-      let link: u64 = (1 << 48) | ((<u64>VIRTQ_DESC_F_NEXT) << 32);
-      n--;
-      for (; ; k++) {
-        if (k >= readable) link |= (<u64>VIRTQ_DESC_F_WRITE) << 32;
-        const len = <u64>load<u32>(sg, 4);
-        const addr = load<u32>(sg) + delta;
-        sg += SEGMENT;
-        if (k == n) {
-          storeDesc(entry, addr, len | (link & ((<u64>VIRTQ_DESC_F_WRITE) << 32)));
-          break;
+      let bytes = i64x2.splat(0);
+      let bytesBefore = bytes;
+      for (;;) {
+        if (k == readable) {
+          bytesBefore = bytes;
+          fields = i64x2.add(fields, queue.entryWrite);
         }
-        storeDesc(entry, addr, len | link);
-        link += 1 << 48;
+        const element = v128.load_ext<u32>(sg);
+        sg += SEGMENT;
+        bytes = i64x2.add(bytes, element);
+        v128.store(entry, i64x2.add(element, fields));
         entry += 16;
+        if (++k == n) break;
+        fields = i64x2.add(fields, queue.entryStep);
       }
-      need = 1 + prefix;
+      const total = headBytes + <u64>i64x2.extract_lane(bytes, 1);
+      let flags: u32 = 0;
+      let capacity: u64 = 0;
+      if (readable < n) {
+        flags = VIRTQ_DESC_F_WRITE;
+        capacity = total - i64x2.extract_lane(bytesBefore, 1);
+        if (readable) capacity -= headBytes;
+      }
+      store<u32>(entry - 4, flags);
+      // S-D-03: nothing that was written so far is in use.
+      if (total > MAX_BUFFER_BYTES) {
+        queue.unused = table;
+        break;
+      }
+      storeRecord(record, stream, capacity, last);
+      if (source != TABLES_DIRECT) store<u32>(record, table, RECORD_TABLE);
+      numFree -= 1 + prefix;
     } else {
       if (numFree < n) break;
-      need = n;
+      if (source == TABLES_SLOT) store<u32>(record, 0, RECORD_TABLE);
       let to = at;
       let flags: u32 = VIRTQ_DESC_F_NEXT;
-      n--;
-      for (; ; k++) {
-        if (k >= readable) flags = VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
+      let total: u64 = 0;
+      let readableBytes: u64 = 0;
+      for (;;) {
+        if (k == readable) {
+          readableBytes = total;
+          flags = VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
+        }
         const len = <u64>load<u32>(sg, 4);
-        const addr = load<u32>(sg) + delta;
+        const addr = load<u32>(sg) + deltaOf(queue);
         sg += SEGMENT;
-        if (k == n) {
+        total += len;
+        if (++k == n) {
           storeDesc(to, addr, splitDescHigh(len, flags & VIRTQ_DESC_F_WRITE, next));
           break;
         }
@@ -305,17 +317,18 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
         if (source == TABLES_SLOT) store<u32>(link, 0, RECORD_TABLE);
         to = queue.desc + (last << 4);
       }
+      if (readable == n) readableBytes = total;
       // A chain's length stands in the record of its last descriptor; a chain of one needs none.
-      if (n) store<u32>(queue.records + (last << RECORD_BITS), n + 1);
+      if (n > 1) store<u32>(queue.records + (last << RECORD_BITS), n);
+      if (total > MAX_BUFFER_BYTES) break;
+      storeRecord(record, stream, total - readableBytes, last);
+      numFree -= n;
+      if (source != TABLES_DIRECT) {
+        store<u32>(record, 0, RECORD_TABLE);
+        directs++;
+        if (table) queue.directFalls++;
+      }
     }
-    numFree -= need;
-    if (source != TABLES_DIRECT && table <= NO_TABLE) {
-      directs++;
-      if (table) queue.directFalls++;
-      table = 0;
-    }
-    store<u64>(record, <u64>load<u32>(stream) | (min<u64>(capacity, u32.MAX_VALUE) << 32));
-    store<u64>(record, <u64>table | (links & RECORD_NEXT_BITS) | ((<u64>last) << 48), RECORD_TABLE);
     store<u16>(queue.driverArea + ((availIdx & queue.mask) << 1), <u16>head, RING_ENTRIES);
     head = next;
     stream = sg;
@@ -327,12 +340,12 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
   queue.cursor = stream;
   queue.outstanding += done;
   queue.added += done;
+  queue.numFree = numFree;
   if (source != TABLES_DIRECT) {
     stack.top = top;
     tablesTaken(queue, source, done - directs);
   }
-  queue.numFree = numFree;
-  if (refusal) refuse(queue, refusal, done);
+  if (done != count) addStopped(queue, stream, done);
   return done;
 }
 
@@ -341,6 +354,14 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
 function storeDesc(ptr: u32, addr: u64, high: u64): void {
   store<u64>(ptr, addr);
   store<u64>(ptr, high, 8);
+}
+
+/** What the driver remembers of the buffer staged at `stream`. */
+@inline
+function storeRecord(record: u32, stream: u32, capacity: u64, last: u32): void {
+  store<u32>(record, load<u32>(stream));
+  store<u32>(record, saturate32(capacity), RECORD_CAPACITY);
+  store<u16>(record, <u16>last, RECORD_LAST);
 }
 
 /** Shows the device what was added (2.7.13.3), and decides whether it wants a kick (2.7.13.4). */
@@ -411,52 +432,50 @@ function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
   let id: u32 = 0;
   let lastUsed = first;
   for (; lastUsed != end; lastUsed++) {
-    const element = load<u64>(queue.deviceArea + ((lastUsed & queue.mask) << 3), RING_ENTRIES);
-    id = <u32>element;
+    const element = queue.deviceArea + ((lastUsed & queue.mask) << 3);
+    id = load<u32>(element, RING_ENTRIES);
     // H-D-01.
     if (id >= queue.size) {
       error = E_USED_ID_RANGE;
       break;
     }
     const record = queue.records + (id << RECORD_BITS);
-    const links = load<u64>(record, RECORD_TABLE);
-    const last = <u32>(links >> 48);
+    const last: u32 = load<u16>(record, RECORD_LAST);
     if (last == NOT_A_HEAD) {
       error = E_USED_ID_NOT_OUTSTANDING;
       break;
     }
-    const own = load<u64>(record);
     // H-D-03.
-    let len = element >> 32;
-    if (len > own >> 32) {
-      len = own >> 32;
+    let len = load<u32>(element, RING_ENTRIES + 4);
+    const capacity = load<u32>(record, RECORD_CAPACITY);
+    if (len > capacity) {
+      len = capacity;
       queue.clampedLengths++;
     }
-    store<u64>(out, (own & 0xffff_ffff) | (len << 32));
+    store<u32>(out, load<u32>(record));
+    store<u32>(out, len, 4);
     out += RECLAIM_RECORD;
 
-    let table = <u32>links;
+    // What the record says of a table stays: a slot's next use finds its own preset.
     if (source != TABLES_DIRECT) {
+      const table = load<u32>(record, RECORD_TABLE);
       if (!table) {
         directs++;
       } else if (source == TABLES_HEAP || table & TABLE_FROM_HEAP) {
         store<u64>(record, <u64>table | ((<u64>heapTables) << 32));
         heapTables = id + 1;
-        table = 0;
       } else if (source == TABLES_PER_NODE) {
         stackPut(stackOf(queue, tableNode(table)), table);
       } else if (source != TABLES_SLOT) {
         store<u32>(top, table);
         top += 4;
       }
-      // A slot's own table stays its own, so that the next use finds it preset.
-      if (source != TABLES_SLOT) table = 0;
     }
     if (last == id) {
       numFree++;
-      store<u64>(record, <u64>table | ((<u64>(freeHead | (NOT_A_HEAD << 16))) << 32), RECORD_TABLE);
+      store<u32>(record, freeHead | (NOT_A_HEAD << 16), RECORD_NEXT);
     } else {
-      store<u64>(record, <u64>table | (links & RECORD_NEXT_BITS) | ((<u64>NOT_A_HEAD) << 48), RECORD_TABLE);
+      store<u16>(record, <u16>NOT_A_HEAD, RECORD_LAST);
       const tail = queue.records + (last << RECORD_BITS);
       numFree += load<u32>(tail);
       store<u16>(tail, <u16>freeHead, RECORD_NEXT);

@@ -18,7 +18,8 @@ import {
 import { Stack, stackCount, stackEntry, stackInit, stackPut, stackTake } from "../mem/stack";
 import { tlsfGive, tlsfTake } from "../mem/tlsf";
 import { VIRTQ_DESC_SIZE } from "../spec";
-import { DriverQueue, RECORD_BITS } from "./driver";
+import { DriverQueue, RECORD_BITS, stagedRefusal } from "./driver";
+import { refuse } from "./queue";
 
 /** Goes back to the heap, whatever the source. */
 export const TABLE_FROM_HEAP: u32 = 1;
@@ -82,6 +83,17 @@ export function tableGive(queue: DriverQueue, table: u32): void {
   if (table & TABLE_FROM_HEAP) tlsfGive(queue.heap, tablePtr(table));
   else if (source == TABLES_PER_NODE) stackPut(stackOf(queue, tableNode(table)), table);
   else if (source != TABLES_SLOT) stackPut(queue.stack0, table);
+}
+
+/** After a burst that stopped at the staged buffer at `stream`: refuses it if it breaks a rule. */
+export function addStopped(queue: DriverQueue, stream: u32, done: u32): void {
+  const refusal = stagedRefusal(queue, stream);
+  if (!refusal) return;
+  refuse(queue, refusal, done);
+  queue.wanted = 0;
+  const table = queue.unused;
+  queue.unused = 0;
+  if (table > NO_TABLE) tableGive(queue, table);
 }
 
 /**
