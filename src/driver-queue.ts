@@ -171,7 +171,7 @@ export class DriverQueue extends QueueHalf {
   /**
    * Adds up to `count` staged buffers; how many. It stops early at a full ring, at a record that
    * breaks a rule (see `refusal`), or when the queue is broken (see `violation`). Nothing is seen
-   * by the device before `publish`.
+   * by the device before `publish` or the next reclaim.
    */
   addBurst(count: number): number {
     return this.#calls.add(this.ptr, this.#staged, count);

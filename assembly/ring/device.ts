@@ -19,7 +19,7 @@ import {
   SEGMENT,
 } from "../abi";
 import { inWindow } from "../dma/space";
-import { breakQueue, Queue, refuse } from "./queue";
+import { breakQueue, Queue, refuse, saturate32 } from "./queue";
 
 // A handle names a popped buffer until it is marked used: the index of its shadow record, and the
 // queue's generation, so that a completion from before a reset does not meet a later buffer (V-V-01).
@@ -112,10 +112,14 @@ export function placeRings(
   queue.desc = place(queue, desc);
   queue.driverArea = place(queue, driver);
   queue.deviceArea = place(queue, device);
-  // A completion that still carries an older generation is refused.
+  // A window may turn an aligned bus address into a place that is not, where atomics would trap.
+  if (queue.desc & (descAlign - 1)) return R_RING_ALIGNMENT;
+  if (queue.driverArea & (areaAlign - 1)) return R_RING_ALIGNMENT;
+  if (queue.deviceArea & (usedAlign - 1)) return R_RING_ALIGNMENT;
   queue.windowBase = base;
   queue.windowLength = length;
   queue.windowDelta = queue.space.offset - <u32>base;
+  // A completion that still carries an older generation is refused.
   queue.generation = (queue.generation + 1) & 0xffff;
   queue.handleBase = queue.generation << HANDLE_SHIFT;
   queue.tableEntries = queue.flags & QUEUE_F_INDIRECT ? queue.size : 0;
@@ -155,14 +159,12 @@ export function finishRecord(out: u32, segment: u32, turned: u32, bytes: u64): u
   const elements = (segment - out - POP_HEADER) / SEGMENT;
   if (!turned) {
     store<u32>(out, elements, 4);
-    store<u64>(out, <u64>(<u32>bytes), POP_READABLE);
+    store<u64>(out, saturate32(bytes), POP_READABLE);
     return 0;
   }
   const readable = load<u32>(out, 4);
   store<u32>(out, readable | ((elements - readable) << 16), 4);
-  const writable = bytes - load<u32>(out, POP_READABLE);
-  // Of 4 GiB and less: in 32 bits 4 GiB itself counts as 4 GiB - 1.
-  const capacity = writable - (writable >> 32);
+  const capacity = saturate32(bytes - load<u32>(out, POP_READABLE));
   store<u32>(out, <u32>capacity, POP_WRITABLE);
   return capacity;
 }

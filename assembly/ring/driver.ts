@@ -63,7 +63,7 @@ export class DriverQueue extends Queue {
   unused: u32;
   liveTables: u32;
   highWater: u32;
-  /** Elements of the staged buffer that the source could not serve, when a burst stopped for it; 0 if none. */
+  /** 1 when a burst stopped at a buffer whose table the source can't serve. */
   wanted: u32;
 
   // A table's entry is the sum of {ptr, len}, widened to u64, and a template {bus delta, flags}. They are
@@ -103,12 +103,6 @@ export function deltaOf(queue: DriverQueue): u64 {
 
 /** S-D-03: elements of 32-bit lengths are summed up in 64 bits, and then compared with this. */
 export const MAX_BUFFER_BYTES: u64 = 0x1_0000_0000;
-
-/** Of 4 GiB and less: in 32 bits 4 GiB itself counts as 4 GiB - 1. */
-@inline
-export function saturate32(bytes: u64): u32 {
-  return <u32>(bytes - (bytes >> 32));
-}
 
 /** Which rule the staged buffer at `stream` breaks, if it is more than the ring that is full. */
 export function stagedRefusal(queue: DriverQueue, stream: u32): u32 {

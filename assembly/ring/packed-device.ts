@@ -94,11 +94,12 @@ export class PackedDevice extends DeviceQueue {
   /** Slots used since the last interrupt decision. */
   covered: u32;
   /**
-   * Where the first used descriptor since the last publish goes, and its high word: as the driver
-   * looks at one slot only (P-B-05), holding this one back holds the batch back (P-V-12).
+   * Where the high word of the first used descriptor since the last publish goes, 0 for none, and
+   * that word: as the driver looks at one slot only (P-B-05), holding this one back holds the batch
+   * back (P-V-12).
    */
   held: u32;
-  /** IN_ORDER: the used descriptor of a run that a following buffer may still join; 0 for none. */
+  /** IN_ORDER: the same of a run of buffers that a following one may still join. */
   batch: u32;
   /** IN_ORDER: the record whose buffer is to be used next. */
   oldest: u32;
@@ -372,7 +373,7 @@ function markUsed(queue: PackedDevice, records: u32, count: u32, popped: bool, i
     // S-V-10: a length may understate, never overstate. Nothing is below the 0 of a free record.
     if (<u64>len >= load<u64>(record)) break;
     const word = load<u32>(record, RECORD_ID_SLOTS);
-    const at = queue.desc + (slot << 4);
+    const at = queue.desc + (slot << 4) + 8;
     // P-V-01: WRITE says whether anything was written.
     let last = (word & 0xffff) | bits;
     if (len) last |= WRITE;
@@ -436,7 +437,7 @@ function joinBatch(queue: PackedDevice, at: u32, high: u64): void {
 @inline
 function place(queue: PackedDevice, at: u32, high: u64): void {
   if (queue.held) {
-    store<u64>(at, high, 8);
+    store<u64>(at, high);
   } else {
     queue.held = at;
     queue.heldHigh = high;
@@ -455,7 +456,7 @@ export function packedDevicePublishUsed(ptr: u32): u32 {
   if (queue.batch) closeBatch(queue);
   if (queue.held) {
     // P-V-09, P-V-12: the first descriptor's flags are stored after everything else of the batch.
-    release64(queue.held + 8, queue.heldHigh);
+    release64(queue.held, queue.heldHigh);
     queue.held = 0;
     queue.publishes++;
   }

@@ -42,8 +42,8 @@ import {
   RECORD_COUNT,
   RECORD_NEXT,
   RECORD_TABLE,
-  saturate32,
   setEntries,
+  stagedRefusal,
 } from "./driver";
 import { packedEventCrossed } from "./event";
 import {
@@ -55,7 +55,7 @@ import {
   packedSlotsBetween,
   usedBits,
 } from "./packed-layout";
-import { breakQueue, clearFaults, isLive, refuse } from "./queue";
+import { breakQueue, clearFaults, isLive, refuse, saturate32 } from "./queue";
 import {
   addStopped,
   NO_TABLE,
@@ -83,7 +83,7 @@ export class PackedDriver extends DriverQueue {
   /** Slots made available since the last kick decision. */
   covered: u32;
   /**
-   * Where the first head since the last publish goes, and the high word that makes it available:
+   * Where the high word of the first head since the last publish goes, 0 for none, and that word:
    * as the device looks at one slot only (P-B-05), holding this one back holds the batch back.
    */
   held: u32;
@@ -147,34 +147,37 @@ export function packedDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
   const queue = changetype<PackedDriver>(ptr);
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
-  let done = addBurst(queue, stream, count, 0);
-  while (queue.wanted) {
-    const table = tableFallBack(queue, queue.wanted);
-    const before = done;
-    done += addBurst(queue, queue.cursor, count - done, table);
-    if (queue.refusal) queue.refusalIndex += before;
-  }
-  return done;
+  const done = addBurst(queue, stream, count);
+  if (!queue.wanted) return done;
+  const rest = addAny(queue, queue.cursor, count - done);
+  if (queue.refusal) queue.refusalIndex += done;
+  return done + rest;
 }
 
-/** Adds until the ring is full or a table is `wanted`; `table` is that of the first buffer, when it was. */
-function addBurst(queue: PackedDriver, stream: u32, count: u32, table: u32): u32 {
+/** Adds until the ring is full, or a table is `wanted` that the source can't serve. */
+function addBurst(queue: PackedDriver, stream: u32, count: u32): u32 {
   queue.wanted = 0;
-  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, 0, TABLES_DIRECT);
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT, false);
   switch (queue.source) {
     case TABLES_HEAP:
-      return add(queue, stream, count, table, TABLES_HEAP);
+      return add(queue, stream, count, TABLES_HEAP, false);
     case TABLES_FREELIST:
-      return add(queue, stream, count, table, TABLES_FREELIST);
+      return add(queue, stream, count, TABLES_FREELIST, false);
     case TABLES_GROW:
-      return add(queue, stream, count, table, TABLES_GROW);
+      return add(queue, stream, count, TABLES_GROW, false);
     case TABLES_SLOT:
-      return add(queue, stream, count, table, TABLES_SLOT);
+      return add(queue, stream, count, TABLES_SLOT, false);
     case TABLES_PER_NODE:
-      return add(queue, stream, count, table, TABLES_PER_NODE);
+      return add(queue, stream, count, TABLES_PER_NODE, false);
     default:
-      return add(queue, stream, count, 0, TABLES_DIRECT);
+      return add(queue, stream, count, TABLES_DIRECT, false);
   }
+}
+
+/** Adds from any source, with its falls inside the loop, until the ring is full. */
+function addAny(queue: PackedDriver, stream: u32, count: u32): u32 {
+  queue.wanted = 0;
+  return add(queue, stream, count, queue.source, true);
 }
 
 // The loops below keep few locals: what only changes from burst to burst is loaded from the
@@ -182,9 +185,9 @@ function addBurst(queue: PackedDriver, stream: u32, count: u32, table: u32): u32
 // They only stop at what they can't add, and leave it to `stagedRefusal` to say why. Ownership bits
 // stand where the upper half of a descriptor's last word has them.
 
-/** `fallen` is the table that the first buffer got from `tableFallBack`, or 0. */
+/** Where the source `falls`, the heap is asked in its stead; a loop that never does is spared the call. */
 @inline
-function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: u32): u32 {
+function add(queue: PackedDriver, stream: u32, count: u32, source: u32, falls: bool): u32 {
   const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
   const bottom = stackBottom(stack);
   let top = stack.top;
@@ -203,23 +206,23 @@ function add(queue: PackedDriver, stream: u32, count: u32, fallen: u32, source: 
     let table: u32 = 0;
     if (source != TABLES_DIRECT && n >= queue.tableMin) {
       if (numFree) {
-        table = fallen;
-        fallen = 0;
-        if (!table) {
-          if (source == TABLES_HEAP) {
-            table = tableTakeHeap(queue, n);
-          } else if (n <= queue.threshold) {
-            if (source == TABLES_SLOT) {
-              table = queue.tables + id * queue.tableBytes;
-            } else if (top != bottom) {
-              top -= 4;
-              table = load<u32>(top);
-            }
+        if (source == TABLES_HEAP) {
+          table = tableTakeHeap(queue, n);
+        } else if (n <= queue.threshold) {
+          if (source == TABLES_SLOT) {
+            table = queue.tables + id * queue.tableBytes;
+          } else if (top != bottom) {
+            top -= 4;
+            table = load<u32>(top);
           }
-          if (!table) {
-            queue.wanted = n;
+        }
+        if (!table) {
+          if (!falls) {
+            queue.wanted = 1;
             break;
           }
+          if (stagedRefusal(queue, stream)) break;
+          table = tableFallBack(queue, n);
         }
       }
     }
@@ -330,22 +333,27 @@ function storeHead(queue: PackedDriver, head: u32, high: u64): void {
   if (queue.held) {
     store<u64>(head, high, 8);
   } else {
-    queue.held = head;
+    queue.held = head + 8;
     queue.heldHigh = high;
   }
 }
 
-/** Shows the device what was added (2.8.21.1), and decides whether it wants a kick (2.8.21.3). */
+/** Shows the device what was added (2.8.21.1). */
+@inline
+function show(queue: PackedDriver): void {
+  if (!queue.held) return;
+  // P-D-04, P-D-13: the head's flags are stored after everything else of the batch.
+  release64(queue.held, queue.heldHigh);
+  queue.held = 0;
+  queue.published = queue.nextAvail | (queue.availWrap << 15);
+  queue.publishes++;
+}
+
+/** Shows the device what was added, and decides whether it wants a kick (2.8.21.3). */
 export function packedDriverPublish(ptr: u32): u32 {
   const queue = changetype<PackedDriver>(ptr);
   if (!isLive(queue)) return 0;
-  if (queue.held) {
-    // P-D-04, P-D-13: the head's flags are stored after everything else of the batch.
-    release64(queue.held + 8, queue.heldHigh);
-    queue.held = 0;
-    queue.published = queue.nextAvail | (queue.availWrap << 15);
-    queue.publishes++;
-  }
+  show(queue);
   // G-D-14: a kick that is due before DRIVER_OK stays due.
   if (!deviceRuns(queue.device)) return 0;
   // P-D-14: the peer's wish is loaded after the flags are stored.
@@ -365,10 +373,14 @@ export function packedDriverPublish(ptr: u32): u32 {
   return kick;
 }
 
-/** Takes back up to `max` used buffers as {token, len} records at `out`; how many. */
+/**
+ * Takes back up to `max` used buffers as {token, len} records at `out`; how many. What was added is
+ * shown first: a device that names a buffer which it has not seen must not get it back halfway.
+ */
 export function packedDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
   const queue = changetype<PackedDriver>(ptr);
   if (!isLive(queue)) return 0;
+  show(queue);
   if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max);
   switch (queue.source) {
     case TABLES_HEAP:

@@ -72,3 +72,9 @@ export function queueStop(ptr: u32): void {
 export function isLive(queue: Queue): bool {
   return queue.state == QUEUE_LIVE;
 }
+
+/** Of 4 GiB and less: in 32 bits 4 GiB itself counts as 4 GiB - 1. */
+@inline
+export function saturate32(bytes: u64): u32 {
+  return <u32>(bytes - (bytes >> 32));
+}

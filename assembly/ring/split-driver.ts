@@ -44,11 +44,11 @@ import {
   RECORD_LAST,
   RECORD_NEXT,
   RECORD_TABLE,
-  saturate32,
   setEntries,
+  stagedRefusal,
 } from "./driver";
 import { splitEventCrossed } from "./event";
-import { breakQueue, clearFaults, isLive, refuse } from "./queue";
+import { breakQueue, clearFaults, isLive, refuse, saturate32 } from "./queue";
 import { ahead } from "./serial";
 import {
   availEventPtr,
@@ -145,44 +145,50 @@ export function splitDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
   const queue = changetype<SplitDriver>(ptr);
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
-  let done = addBurst(queue, stream, count, 0);
-  while (queue.wanted) {
-    const table = tableFallBack(queue, queue.wanted);
-    const before = done;
-    done += addBurst(queue, queue.cursor, count - done, table);
-    if (queue.refusal) queue.refusalIndex += before;
-  }
-  return done;
+  const done = addBurst(queue, stream, count);
+  if (!queue.wanted) return done;
+  const rest = addAny(queue, queue.cursor, count - done);
+  if (queue.refusal) queue.refusalIndex += done;
+  return done + rest;
 }
 
-/** Adds until the ring is full or a table is `wanted`; `table` is that of the first buffer, when it was. */
-function addBurst(queue: SplitDriver, stream: u32, count: u32, table: u32): u32 {
+/** Adds until the ring is full, or a table is `wanted` that the source can't serve. */
+function addBurst(queue: SplitDriver, stream: u32, count: u32): u32 {
   queue.wanted = 0;
-  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, 0, TABLES_DIRECT, 0);
-  if (queue.flags & QUEUE_F_DIRECT_HEAD) return add(queue, stream, count, table, queue.source, 1);
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT, 0, false);
+  if (queue.flags & QUEUE_F_DIRECT_HEAD) return addAny(queue, stream, count);
   switch (queue.source) {
     case TABLES_HEAP:
-      return add(queue, stream, count, table, TABLES_HEAP, 0);
+      return add(queue, stream, count, TABLES_HEAP, 0, false);
     case TABLES_FREELIST:
-      return add(queue, stream, count, table, TABLES_FREELIST, 0);
+      return add(queue, stream, count, TABLES_FREELIST, 0, false);
     case TABLES_GROW:
-      return add(queue, stream, count, table, TABLES_GROW, 0);
+      return add(queue, stream, count, TABLES_GROW, 0, false);
     case TABLES_SLOT:
-      return add(queue, stream, count, table, TABLES_SLOT, 0);
+      return add(queue, stream, count, TABLES_SLOT, 0, false);
     case TABLES_PER_NODE:
-      return add(queue, stream, count, table, TABLES_PER_NODE, 0);
+      return add(queue, stream, count, TABLES_PER_NODE, 0, false);
     default:
-      return add(queue, stream, count, 0, TABLES_DIRECT, 0);
+      return add(queue, stream, count, TABLES_DIRECT, 0, false);
   }
+}
+
+/** Adds from any source, with its falls inside the loop, until the ring is full. */
+function addAny(queue: SplitDriver, stream: u32, count: u32): u32 {
+  queue.wanted = 0;
+  return add(queue, stream, count, queue.source, queue.flags & QUEUE_F_DIRECT_HEAD ? 1 : 0, true);
 }
 
 // The loops below keep few locals: what only changes from burst to burst is loaded from the
 // control block where it is needed, which costs no more than a register that has to be spilled.
 // They only stop at what they can't add, and leave it to `stagedRefusal` to say why.
 
-/** `prefix` elements stay direct in front of the table (S-V-05 from this side). */
+/**
+ * `prefix` elements stay direct in front of the table (S-V-05 from this side). Where the source
+ * `falls`, the heap is asked in its stead; a loop that never does is spared the call.
+ */
 @inline
-function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u32, prefix: u32): u32 {
+function add(queue: SplitDriver, stream: u32, count: u32, source: u32, prefix: u32, falls: bool): u32 {
   const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
   const bottom = stackBottom(stack);
   let top = stack.top;
@@ -201,23 +207,23 @@ function add(queue: SplitDriver, stream: u32, count: u32, fallen: u32, source: u
     let table: u32 = 0;
     if (source != TABLES_DIRECT && n >= queue.tableMin + prefix) {
       if (numFree > prefix) {
-        table = fallen;
-        fallen = 0;
-        if (!table) {
-          if (source == TABLES_HEAP) {
-            table = tableTakeHeap(queue, n - prefix);
-          } else if (n - prefix <= queue.threshold) {
-            if (source == TABLES_SLOT) {
-              table = queue.tables + head * queue.tableBytes;
-            } else if (top != bottom) {
-              top -= 4;
-              table = load<u32>(top);
-            }
+        if (source == TABLES_HEAP) {
+          table = tableTakeHeap(queue, n - prefix);
+        } else if (n - prefix <= queue.threshold) {
+          if (source == TABLES_SLOT) {
+            table = queue.tables + head * queue.tableBytes;
+          } else if (top != bottom) {
+            top -= 4;
+            table = load<u32>(top);
           }
-          if (!table) {
-            queue.wanted = n - prefix;
+        }
+        if (!table) {
+          if (!falls) {
+            queue.wanted = 1;
             break;
           }
+          if (stagedRefusal(queue, stream)) break;
+          table = tableFallBack(queue, n - prefix);
         }
       }
     }
@@ -364,17 +370,22 @@ function storeRecord(record: u32, stream: u32, capacity: u64, last: u32): void {
   store<u16>(record, <u16>last, RECORD_LAST);
 }
 
-/** Shows the device what was added (2.7.13.3), and decides whether it wants a kick (2.7.13.4). */
+/** Shows the device what was added (2.7.13.3). */
+@inline
+function show(queue: SplitDriver, now: u32): void {
+  if (now == queue.published) return;
+  // S-D-16: what the index covers is stored before it.
+  release16(queue.driverArea + RING_IDX, now);
+  queue.published = now;
+  queue.publishes++;
+}
+
+/** Shows the device what was added, and decides whether it wants a kick (2.7.13.4). */
 export function splitDriverPublish(ptr: u32): u32 {
   const queue = changetype<SplitDriver>(ptr);
   if (!isLive(queue)) return 0;
   const now = queue.availIdx;
-  if (now != queue.published) {
-    // S-D-16: what the index covers is stored before it.
-    release16(queue.driverArea + RING_IDX, now);
-    queue.published = now;
-    queue.publishes++;
-  }
+  show(queue, now);
   // G-D-14: a kick that is due before DRIVER_OK stays due.
   if (!deviceRuns(queue.device)) return 0;
   // S-D-17: the peer's wish is loaded after the index is stored.
@@ -392,10 +403,14 @@ export function splitDriverPublish(ptr: u32): u32 {
   return kick;
 }
 
-/** Takes back up to `max` used buffers as {token, len} records at `out`; how many. */
+/**
+ * Takes back up to `max` used buffers as {token, len} records at `out`; how many. What was added is
+ * shown first: a device that names a buffer which it has not seen must not get it back halfway.
+ */
 export function splitDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
   const queue = changetype<SplitDriver>(ptr);
   if (!isLive(queue)) return 0;
+  show(queue, queue.availIdx);
   if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max);
   switch (queue.source) {
     case TABLES_HEAP:
