@@ -177,7 +177,10 @@ export class DriverQueue extends QueueHalf {
     return this.#calls.add(this.ptr, this.#staged, count);
   }
 
-  /** Shows the device what was added; whether it wants a kick. */
+  /**
+   * Shows the device what was added; whether it wants a kick. Decide at least once in 32768 buffers:
+   * the split event test counts modulo 2^16.
+   */
   publish(): boolean {
     return this.#calls.publish(this.ptr) !== 0;
   }

@@ -18,6 +18,8 @@ export function splitEventCrossed(event: u32, now: u32, old: u32): bool {
  */
 @inline
 export function packedEventCrossed(event: u32, slot: u32, wrap: u32, size: u32, covered: u32): bool {
+  // More than a lap: the event no longer names one slot of it.
+  if (covered > size) return true;
   const offset = event & 0x7fff;
   const back = event >> 15 == wrap ? slot - offset : slot + size - offset;
   // back is signed; as unsigned, 0 and every negative value end up above any `covered`.

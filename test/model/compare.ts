@@ -24,6 +24,8 @@ export function compare(pair: Pair): void {
     compareHalf(pair, "driver", queue, driver);
     same("free descriptors", queue.numFree, driver.numFree);
     same("outstanding", queue.outstanding, driver.outstanding.size);
+    const position = pair.choice.notificationData ? driver.notificationData << 16 : 0;
+    same("value of a kick", queue.notificationData(), position >>> 0);
     const counters = queue.counters();
     for (const [name, value] of Object.entries(pair.driverCounts)) {
       same(`driver counter ${name}`, counters[name as keyof DriverCounts], value);

@@ -230,8 +230,12 @@ export function breakDriver(run: Lockstep, kind: number, random: Random): boolea
   const used = [...driver.visible.values()].filter(({ written }) => written !== null).length;
   if (driver.outstanding.size - used < 1 || (unseen && driver.unpublished.length === 0)) return false;
   const high = ring.format === "split" ? [ring.size, 0x10000, 0xffff_ffff] : [ring.size, 0xffff];
-  const id = which === 1 ? random.pick(high) : random.int(0, ring.size - 1);
-  if (which === 2 && driver.visible.has(id)) return false;
+  let id = which === 1 ? random.pick(high) : random.int(0, ring.size - 1);
+  if (which === 2 && driver.visible.has(id)) {
+    if (!ring.inOrder) return false;
+    // In order the newest buffer ends a batch, of which used.idx covers the oldest only.
+    id = [...driver.visible.keys()][driver.visible.size - 1];
+  }
   if (driver instanceof SplitDriverModel && device instanceof SplitDeviceModel) {
     if (which === 0) {
       image.setU16(ring.deviceArea + 2, driver.lastUsed + farFrom(driver.outstanding.size, random));

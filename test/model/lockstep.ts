@@ -137,8 +137,6 @@ export class Lockstep extends Pair {
     const expected = this.driver.publish();
     if (queue !== null) {
       same("kick", kick, expected);
-      const index = this.choice.notificationData ? this.driver.notificationData << 16 : 0;
-      same("notification data", queue.notificationData(), index >>> 0);
       for (const buffer of fresh) compareTable(this, buffer);
     }
     this.afterDriver();

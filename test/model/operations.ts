@@ -184,7 +184,7 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("armDevice" as const), after }) },
   { weight: 2, arbitrary: plain("suppressDriver") },
   { weight: 2, arbitrary: plain("suppressDevice") },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("move" as const), node: fc.nat(3) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("move" as const), node: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("junkEvents" as const), seed }) },
   {
     weight: 1,

@@ -15,7 +15,7 @@ export class PackedDeviceModel extends DeviceModel {
   #covered = 0;
   /** Slots popped and not marked used. */
   #slotsInFlight = 0;
-  /** Stands in for the event's answer when the peer named no slot of the ring (H-V-09). */
+  /** The engine's answer, which counts where the peer named no slot of the ring (H-V-09). */
   junkAnswer: (() => boolean) | null = null;
 
   protected override refusesAvailable(): Fault | null {

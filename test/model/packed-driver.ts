@@ -42,7 +42,7 @@ export class PackedDriverModel extends DriverModel {
   #covered = 0;
   /** The next slot to be given back. */
   readonly lastUsed = new Position(this.ring.size);
-  /** Stands in for the event's answer when the peer named no slot of the ring (H-V-09). */
+  /** The engine's answer, which counts where the peer named no slot of the ring (H-V-09), or a past one. */
   junkAnswer: (() => boolean) | null = null;
 
   protected override show(buffer: Buffer): void {
@@ -91,14 +91,18 @@ export class PackedDriverModel extends DriverModel {
     const { ring, image, cover } = this;
     const covered = this.#covered;
     const from = this.#decided.copy();
-    this.#decided.advance(covered);
+    step(this.#decided, covered, () => {});
     this.#covered = 0;
     const event = readEvent(image.u16(ring.deviceArea), image.u16(ring.deviceArea + 2));
     if (covered > 0) cover.hit(`packed kick, mode ${event.mode}`);
     if (event.mode === 1) return false;
     if (event.mode !== 2 || !ring.eventIdx) return covered > 0;
-    if (event.slot >= ring.size && this.junkAnswer !== null) return this.junkAnswer();
-    const kick = packedEventMet(event, from, covered);
+    // An event of an earlier lap is stale: a device that had gone to sleep would have armed within the last.
+    const lap = Math.min(covered, ring.size);
+    step(from, covered - lap, () => {});
+    const kick = packedEventMet(event, from, lap);
+    const eitherWay = event.slot >= ring.size || covered > lap;
+    if (!kick && eitherWay && this.junkAnswer !== null) return this.junkAnswer();
     if (covered > 0) cover.hit(`packed kick ${kick ? "for" : "not for"} an event`);
     return kick;
   }

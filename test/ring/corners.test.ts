@@ -69,8 +69,66 @@ describe.each(RING_FORMATS)("a refusal on a %s queue", (format) => {
   });
 });
 
+describe.each(RING_FORMATS)("a buffer of 4 GiB on a %s queue", (format) => {
+  it.each(["direct", "freelist"] as const)(
+    "S-D-03: is accepted, one byte more is refused, tables: %s",
+    async (tables) => {
+      const { driver, peer, data } = await driverRig(format, { size: 4, tables });
+      const elements = (more: number) => [
+        { ptr: data.ptr, bytes: 0x8000_0000 },
+        { ptr: data.ptr, bytes: 0x8000_0000 + more },
+      ];
+      expect(driver.add({ readable: elements(0), token: 1 })).toBe(true);
+      expect(() => driver.add({ readable: elements(1), token: 2 })).toThrow(
+        expect.objectContaining({ code: "buffer-bytes" }),
+      );
+      driver.publish();
+      expect(peer.take().map(({ elements }) => elements.map(({ len }) => len))).toEqual([
+        [0x8000_0000, 0x8000_0000],
+      ]);
+    },
+  );
+});
+
+describe.each(RING_FORMATS)("a kick's value on a %s queue", (format) => {
+  it("V-D-05, V-D-06: is that of the last publish, whatever was added since", async () => {
+    const { driver, data } = await driverRig(format, {
+      size: 4,
+      features: features(format, "NOTIFICATION_DATA"),
+    });
+    const add = (token: number): void => {
+      expect(driver.add({ token, readable: [{ ptr: data.ptr, bytes: 1 }] })).toBe(true);
+    };
+    add(0);
+    driver.publish();
+    const published = driver.notificationData();
+    add(1);
+    expect(driver.notificationData()).toBe(published);
+    driver.publish();
+    expect(driver.notificationData()).toBe(published + 0x10000);
+  });
+});
+
 describe("a device that uses buffers in order", () => {
   const sizes = [4, 5, 6];
+
+  it.each(RING_FORMATS)(
+    "H-D-03: may not claim more than fits the last buffer of a %s batch",
+    async (format) => {
+      const { driver, peer, data } = await driverRig(format, {
+        size: 8,
+        features: features(format, "IN_ORDER"),
+      });
+      for (const [token, bytes] of sizes.entries()) {
+        driver.add({ ...bufferOf(elementsAt(data.ptr, [], [bytes])), token });
+      }
+      driver.publish();
+      peer.useBatch(peer.take(), 7);
+      peer.publish();
+      expect(driver.reclaim().map(({ len }) => len)).toEqual(sizes);
+      expect(driver.counters().clampedLengths).toBe(1);
+    },
+  );
 
   it("P-D-03: len means nothing without WRITE, in the last descriptor of a batch too", async () => {
     const { driver, peer, data } = await packedDriverRig({

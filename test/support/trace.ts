@@ -3,7 +3,7 @@
  *
  * Binaryen's instrument-memory pass goes over the very bytes that are shipped, so what is recorded
  * is the optimised code itself. It puts a call before each load and store, but not before
- * `memory.fill`, `memory.copy` and vectors, none of which a burst call of the rings uses.
+ * `memory.fill` and `memory.copy`, which no burst call of the rings uses.
  */
 import binaryen from "assemblyscript/binaryen";
 import type { Engine, EngineOptions } from "../../src/engine.ts";
@@ -16,7 +16,7 @@ export interface Access {
   atomic: boolean;
   ptr: number;
   bytes: number;
-  /** What was loaded or stored, unsigned. */
+  /** What was loaded or stored, unsigned; 0 for a vector, whose value no hook is told. */
   value: bigint;
 }
 
@@ -56,6 +56,9 @@ async function instrument(build: Build): Promise<Instrumented> {
   parsed.dispose();
   return { module, atomics };
 }
+
+/** Bytes of a vector: the pass hooks its place, but not its value. */
+const VECTOR = 16;
 
 /** A call made more accesses than it was given: what a loop without a bound looks like. */
 export class StepsExceeded extends Error {}
@@ -118,12 +121,14 @@ export class Trace {
       imports: {
         load_ptr: (site: number, bytes: number, offset: number, ptr: number) => {
           this.#step(false, (ptr + offset) >>> 0, bytes);
-          if (this.#log !== null) this.#loads.push({ site, ptr: (ptr + offset) >>> 0, bytes });
+          if (bytes === VECTOR) this.#log?.push(this.#access(false, site, (ptr + offset) >>> 0, bytes, 0));
+          else if (this.#log !== null) this.#loads.push({ site, ptr: (ptr + offset) >>> 0, bytes });
           return ptr;
         },
         // The value may hold loads: the store itself comes only after `store_val`.
         store_ptr: (site: number, bytes: number, offset: number, ptr: number) => {
           this.#stores.push({ site, ptr: (ptr + offset) >>> 0, bytes });
+          if (bytes === VECTOR) this.#stored(site, 0);
           return ptr;
         },
         load_val_i32: load as never,
@@ -208,7 +213,7 @@ export class Trace {
   }
 }
 
-/** The access of this site that waits for its value; vectors above it never get one. */
+/** The access of this site that waits for its value. */
 function latest(pending: Pending[], site: number): Pending {
   for (;;) {
     const top = pending.pop();
