@@ -67,6 +67,9 @@ export class DeviceQueue extends QueueHalf {
     const format: RingFormat = config.format ?? (features & Features.RING_PACKED ? "packed" : "split");
     if (!RING_FORMATS.includes(format))
       throw new ConfigError(`format is "${format}", but must be split or packed`);
+    if (format === "split" && features & Features.RING_PACKED) {
+      throw new ConfigError('format is "split", but the features hold RING_PACKED: one of them must go');
+    }
     this.format = format;
     this.features = features;
     this.#calls = deviceCalls(wasm, format);

@@ -82,6 +82,9 @@ export class DriverQueue extends QueueHalf {
     const format: RingFormat = config.format ?? (features & Features.RING_PACKED ? "packed" : "split");
     if (!RING_FORMATS.includes(format))
       throw new ConfigError(`format is "${format}", but must be split or packed`);
+    if (format === "split" && features & Features.RING_PACKED) {
+      throw new ConfigError('format is "split", but the features hold RING_PACKED: one of them must go');
+    }
     const source = config.tables ?? "freelist";
     if (!Object.hasOwn(TABLE_SOURCES, source)) {
       throw new ConfigError(
