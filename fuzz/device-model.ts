@@ -216,11 +216,12 @@ export class SplitDeviceModel extends DeviceModel {
         index = 0;
         continue;
       }
-      if (++elements > setup.maxChain) return abi.E_CHAIN_TOO_LONG;
       const code = walk.element(desc);
       if (code !== abi.OK) return code;
       if (!(desc.flags & NEXT)) return walk.end();
       if (next >= limit) return abi.E_NEXT_RANGE;
+      // One more, whatever it is, would be one too many.
+      if (++elements === setup.maxChain) return abi.E_CHAIN_TOO_LONG;
       index = next;
     }
   }
@@ -390,6 +391,8 @@ export class PackedDeviceModel extends DeviceModel {
     this.#covered = 0;
     if (mode === 1) return false;
     if (mode !== 2 || !this.setup.eventIdx) return covered > 0;
+    // Beyond a lap the event names no one slot of it.
+    if (covered > this.setup.size) return true;
     const lap = event >>> 15 === this.#usedWrap ? 0 : this.setup.size;
     const back = this.#usedSlot + lap - (event & 0x7fff);
     return back >= 1 && back <= covered;

@@ -119,6 +119,11 @@ export abstract class DriverModel {
   protected abstract step(slots: number): void;
   /** What `add` has just written of its k-th buffer, or null when it cannot be seen before the publish. */
   abstract added(k: number): Listed | null;
+  /** Takes note of a reclaim, which first shows what was added. */
+  show(): void {
+    this.publish(false);
+  }
+
   /** Takes note of a publish; whether the device wants a kick. `runs`: the device may be kicked. */
   abstract publish(runs: boolean): boolean;
   /** The lists that a publish has just shown. */
@@ -268,6 +273,11 @@ export class PackedDriverModel extends DriverModel {
     this.#covered += slots;
   }
 
+  override show(): void {
+    this.#shownAt = this.#held === null ? -1 : this.#held[0];
+    super.show();
+  }
+
   override reclaim(max: number): ReturnType<DriverModel["reclaim"]> {
     const taken = super.reclaim(max);
     this.#shownAt = -1;
@@ -275,16 +285,15 @@ export class PackedDriverModel extends DriverModel {
   }
 
   publish(runs: boolean): boolean {
-    this.#shownAt = this.#held === null ? -1 : this.#held[0];
     this.#held = null;
     if (!runs) return false;
-    this.#shownAt = -1;
     const event = this.world.u16(this.setup.deviceArea);
     const mode = this.world.u16(this.setup.deviceArea + 2) & 3;
     const covered = this.#covered;
     this.#covered = 0;
     if (mode === 1) return false;
     if (mode !== 2 || !this.setup.eventIdx) return covered > 0;
+    if (covered > this.setup.size) return true;
     const lap = event >>> 15 === this.#availWrap ? 0 : this.setup.size;
     const back = this.#availSlot + lap - (event & 0x7fff);
     return back >= 1 && back <= covered;

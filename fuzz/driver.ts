@@ -303,7 +303,7 @@ class DriverCase {
     const clamped = this.#driver.counters().clampedLengths;
     const index = live ? this.#model.index() : [];
     // A reclaim first shows what was added, so that the device can't name what it has not seen.
-    if (live) this.#model.publish(false);
+    if (live) this.#model.show();
     const want = live ? this.#model.reclaim(max) : { records: [], code: abi.OK };
     const done = this.#driver.reclaimBurst(max);
     this.#report.say(() => `caller: reclaims ${done} of at most ${max}`);

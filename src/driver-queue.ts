@@ -174,7 +174,7 @@ export class DriverQueue extends QueueHalf {
   /**
    * Adds up to `count` staged buffers; how many. It stops early at a full ring, at a record that
    * breaks a rule (see `refusal`), or when the queue is broken (see `violation`). Nothing is seen
-   * by the device before `publish` or the next reclaim.
+   * by the device before `publish` or the next reclaim, which shows it but decides on no kick.
    */
   addBurst(count: number): number {
     return this.#calls.add(this.ptr, this.#staged, count);
