@@ -22,8 +22,6 @@ export const QUEUE_BROKEN: u32 = 2;
 export const QUEUE_F_INDIRECT: u32 = 1;
 export const QUEUE_F_EVENT_IDX: u32 = 2;
 export const QUEUE_F_IN_ORDER: u32 = 4;
-/** The table arms of a comparison measure a table at every n, one sg included. */
-export const QUEUE_F_TABLE_ALWAYS: u32 = 8;
 /** A buffer with a table keeps its first element direct (S-V-05 from the driver's side; split only). */
 export const QUEUE_F_DIRECT_HEAD: u32 = 16;
 

@@ -119,7 +119,6 @@ export class DriverQueue extends QueueHalf {
     this.addresses = { desc: bus(desc), driverArea: bus(driverArea), deviceArea: bus(deviceArea) };
     const tables = engine.region(`queue ${index} tables`);
     let flags = queueFlags(features);
-    if (config.tableAlways) flags |= abi.QUEUE_F_TABLE_ALWAYS;
     if (config.directHead) flags |= abi.QUEUE_F_DIRECT_HEAD;
     this.setWord(wasm.QUEUE_FLAGS.value, flags);
     this.setWord(wasm.QUEUE_SIZE.value, config.size ?? limits.queueSize);

@@ -179,8 +179,7 @@ export function usedRefusal(queue: DeviceQueue, records: u32, popped: bool, reco
   return <u64>len >= limit ? R_LEN_OVER_CAPACITY : R_NOT_IN_ORDER;
 }
 
-/** What does not fit any more waits for the next burst; what never fits is the caller's mistake. */
-export function popError(queue: DeviceQueue, error: u32, index: u32, done: u32): void {
+/** What does not fit any more waits for the next burst; everything else breaks the queue. */
+export function popError(queue: DeviceQueue, error: u32, index: u32): void {
   if (error != R_STAGING_SIZE) breakQueue(queue, error, index);
-  else if (!done) refuse(queue, R_STAGING_SIZE, index);
 }

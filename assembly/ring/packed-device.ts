@@ -315,7 +315,7 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   queue.freeRecord = freeRecord;
   queue.cursor = out;
   queue.popped += done;
-  if (error) popError(queue, error, queue.nextAvail, done);
+  if (error) popError(queue, error, queue.nextAvail);
   return done;
 }
 

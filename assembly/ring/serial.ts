@@ -5,8 +5,3 @@
 export function ahead(newer: u32, older: u32): u32 {
   return (newer - older) & 0xffff;
 }
-
-@inline
-export function wrap16(index: u32): u32 {
-  return index & 0xffff;
-}

@@ -274,7 +274,7 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   queue.lastAvail = lastAvail & 0xffff;
   queue.cursor = out;
   queue.popped += done;
-  if (error) popError(queue, error, head, done);
+  if (error) popError(queue, error, head);
   return done;
 }
 
