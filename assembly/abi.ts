@@ -25,6 +25,40 @@ export const QUEUE_F_IN_ORDER: u32 = 4;
 /** A buffer with a table keeps its first element direct (S-V-05 from the driver's side; split only). */
 export const QUEUE_F_DIRECT_HEAD: u32 = 16;
 
+/** VIRTIO_F_ACCESS_PLATFORM: the driver half maps what it lends, the device half goes through its backend. */
+export const QUEUE_F_ACCESS_PLATFORM: u32 = 32;
+/** With QUEUE_F_ACCESS_PLATFORM: staged elements are mapped by the caller; only tables are mapped here. */
+export const QUEUE_F_PREMAPPED: u32 = 64;
+
+// DMA backends (dma/)
+
+export const DMA_DIRECT: u32 = 0;
+export const DMA_SWIOTLB: u32 = 1;
+export const DMA_IOMMU_STRICT: u32 = 2;
+export const DMA_IOMMU_LAZY: u32 = 3;
+
+// Directions and attributes of a mapping, with Linux's values (enum dma_data_direction, DMA_ATTR_*)
+
+export const DMA_BIDIRECTIONAL: u32 = 0;
+export const DMA_TO_DEVICE: u32 = 1;
+export const DMA_FROM_DEVICE: u32 = 2;
+export const DMA_ATTR_WEAK_ORDERING: u32 = 1 << 1;
+export const DMA_ATTR_SKIP_CPU_SYNC: u32 = 1 << 5;
+
+/** What a map call returns when it failed; the space's `failure` says why (DMA_E_*). */
+export const DMA_MAPPING_ERROR: u32 = 0xffffffff;
+
+// Why a mapping could not be made
+
+export const DMA_E_EMPTY: u32 = 1;
+export const DMA_E_RANGE: u32 = 2;
+export const DMA_E_TOO_LONG: u32 = 3;
+export const DMA_E_POOL_FULL: u32 = 4;
+export const DMA_E_NO_IOVA: u32 = 5;
+export const DMA_E_NO_TABLE: u32 = 6;
+/** A test asked for it (`failIn`). */
+export const DMA_E_INJECTED: u32 = 7;
+
 // Where an indirect table comes from (ring/tables.ts)
 
 export const TABLES_DIRECT: u32 = 0;
@@ -105,3 +139,28 @@ export const TLSF_BAD_PREVIOUS: u32 = 2;
 export const TLSF_UNMERGED: u32 = 3;
 export const TLSF_BAD_LIST: u32 = 4;
 export const TLSF_BAD_MAP: u32 = 5;
+
+// Operations of a trace (mem/trace.ts), with what their two numbers are
+
+/** handle, bytes */
+export const OP_MAP: u32 = 1;
+/** handle, bytes */
+export const OP_UNMAP: u32 = 2;
+/** handle, bytes */
+export const OP_SYNC_CPU: u32 = 3;
+/** handle, bytes */
+export const OP_SYNC_DEVICE: u32 = 4;
+/** place, page reference count */
+export const OP_PAGE_ALLOC: u32 = 5;
+/** place, 0 */
+export const OP_PAGE_FREE: u32 = 6;
+/** place, offset of the buffer that is used next */
+export const OP_PAGE_REUSE: u32 = 7;
+/** buffers posted, free descriptors left */
+export const OP_REFILL: u32 = 8;
+/** buffers added, free descriptors left */
+export const OP_TRANSMIT: u32 = 9;
+/** buffers taken back, free descriptors left */
+export const OP_RECLAIM: u32 = 10;
+/** bytes of the packet, bytes of it that were copied */
+export const OP_RECEIVE: u32 = 11;
