@@ -44,9 +44,8 @@ export interface Ratio {
   high: number;
 }
 
-export interface CaseResult {
-  /** `split/freelist/sg2`, with a part for every further dimension that has several values. */
-  id: string;
+/** By what a case says which one it is, beside its id. */
+export interface CaseFields {
   ring: "split" | "packed";
   tables: string;
   sg: number;
@@ -58,6 +57,11 @@ export interface CaseResult {
   ringSize: number;
   threshold: number;
   touch: "none" | "header" | "copy";
+}
+
+export interface CaseResult extends CaseFields {
+  /** `split/freelist/sg2`, with a part for every further dimension that has several values. */
+  id: string;
   /** Packets and bytes measured, over all rounds. */
   packets: number;
   bytes: number;

@@ -2,8 +2,7 @@
 import { Engine, type EngineOptions } from "../engine.ts";
 import { placeParts, planRegions } from "../layout.ts";
 import { type Traffic, trafficDigest } from "../net/traffic.ts";
-import { type Dimensions, planArms } from "./arms.ts";
-import { CaseBench, type CasePlan, macrotask, planCase } from "./bench.ts";
+import { CaseBench, type CasePlan, macrotask } from "./bench.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
 import { groupBy } from "./report/format.ts";
 import {
@@ -14,6 +13,8 @@ import {
   RESULT_SCHEMA,
   type Workload,
 } from "./result.ts";
+import { type Dimensions, planRingArms } from "./ring-arms.ts";
+import { planRingCase } from "./ring-loop.ts";
 import { pairedRatio, summarize } from "./statistics.ts";
 
 export interface CompareOptions extends Dimensions {
@@ -64,7 +65,7 @@ export async function compare(
   host: CompareHost,
   hooks: CompareHooks = {},
 ): Promise<Comparison> {
-  const plans = planArms(traffics, options).map((arm) => planCase(arm, options.align));
+  const plans = planRingArms(traffics, options).map((arm) => planRingCase(arm, options.align));
   const sizes = await memorySizes(plans, options.memoryBytes, host.module);
   hooks.onStart?.(plans.length * (1 + options.rounds));
   const workloads = traffics.map(describe);
@@ -247,8 +248,7 @@ function toResult(
   baseline: CaseSummary,
   rounds: number,
 ): CaseResult {
-  const { id, ring, tables, sg, frame, batch, batchRun, ringSize, threshold, touch, traffic, notes } =
-    bench.arm;
+  const { id, traffic, notes } = bench.arm;
   const measured = packets.slice(0, rounds).reduce((sum, n) => sum + n, 0);
   const bytesPerPacket = traffic.bytes / traffic.packets.length;
   const interval = pairedRatio(medians, baseline.medians);
@@ -256,15 +256,7 @@ function toResult(
   const value = baseline.nsPerPacket.median / nsPerPacket.median;
   return {
     id,
-    ring,
-    tables,
-    sg,
-    frame,
-    batch,
-    batchRun,
-    ringSize,
-    threshold,
-    touch,
+    ...bench.fields,
     packets: measured,
     bytes: Math.round(measured * bytesPerPacket),
     rounds,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Dimensions, planArms } from "../../src/compare/arms.ts";
 import { CompareInputError } from "../../src/compare/errors.ts";
+import { type Dimensions, planRingArms } from "../../src/compare/ring-arms.ts";
 import { fixedTraffic, imixTraffic, type Traffic } from "../../src/net/traffic.ts";
 
 const SMALL = fixedTraffic(64, { count: 3, seed: 1 });
@@ -20,7 +20,7 @@ function dimensions(changes: Partial<Dimensions> = {}): Dimensions {
 }
 
 function plan(changes: Partial<Dimensions> = {}, traffics: Traffic[] = [SMALL]) {
-  return planArms(traffics, dimensions(changes));
+  return planRingArms(traffics, dimensions(changes));
 }
 
 describe("the id of a case", () => {
