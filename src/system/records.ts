@@ -1,0 +1,137 @@
+/**
+ * The drivers whose buffer policies can be compared, as data: what each chooses, and where that is known from. To add a
+ * driver, add a record; the engine implements the choices once (assembly/path/, assembly/rx/).
+ *
+ * "4.7" and "6.1" are Linux versions; file names are Linux's.
+ */
+
+/** How a driver keeps its receive buffers (assembly/rx/, one file a kind). */
+export const RX_KINDS = [
+  "alloc-per-packet",
+  "page-reuse",
+  "page-reuse-build",
+  "page-pool",
+  "premapped",
+] as const;
+export type RxKind = (typeof RX_KINDS)[number];
+
+/** When the driver takes transmitted buffers back, and with that unmaps them. */
+export const RECLAIM_AT = ["next-transmit", "completion", "threshold"] as const;
+export type ReclaimAt = (typeof RECLAIM_AT)[number];
+
+export interface TxPolicy {
+  /** `transmit`: every element of every packet. `set-up`: buffers once; a packet costs one sync for device. */
+  mapAt: "transmit" | "set-up";
+  reclaim: ReclaimAt;
+  /** Transmit pauses while fewer descriptors than that are free. */
+  stopBelow: number;
+  /** A packet of more elements is copied into one buffer first; 0: never. */
+  flattenAbove: number;
+}
+
+export interface RxPolicy {
+  kind: RxKind;
+  /** Elements of a posted buffer: 2 has the device header in one of its own. */
+  sgs: 1 | 2;
+  refill: {
+    /** After every packet that was taken, or after all of a poll. */
+    check: "packet" | "poll";
+    /** Free descriptors from which on everything free is posted; `half`: more than half the ring. */
+    at: number | "half";
+  };
+  /** References to a page: one by one, or 65,535 at once, of which the driver gives away its own (page-reuse kinds). */
+  references: "plain" | "bias";
+  /** What is shown to the CPU of a received buffer, and whether it is shown to the device before it is posted again. */
+  sync: { cpu: "buffer" | "packet"; device: boolean };
+}
+
+export interface DriverRecord {
+  name: string;
+  /** One line for lists. */
+  about: string;
+  /** Bytes in front of every frame that the device reads or writes (5.1.9, virtio_net_hdr), or none. */
+  headerBytes: number;
+  /** Whether packets of two and more elements take an indirect table. */
+  indirect: boolean;
+  tx: TxPolicy;
+  rx: RxPolicy;
+}
+
+/** Transmit stops with less than a packet's worst case free: header, linear part, and 17 fragments (2 + MAX_SKB_FRAGS). */
+const WORST_PACKET = 19;
+
+const virtioNet: DriverRecord = {
+  name: "virtio-net",
+  about: "maps and unmaps every buffer of every packet, as a virtio driver with ACCESS_PLATFORM does",
+  headerBytes: 12,
+  indirect: true,
+  tx: {
+    // virtio_ring.c: virtqueue_add maps, detach_buf unmaps. virtio_net.c: start_xmit calls free_old_xmit_skbs first.
+    mapAt: "transmit",
+    reclaim: "next-transmit",
+    stopBelow: WORST_PACKET,
+    flattenAbove: 0,
+  },
+  rx: {
+    kind: "alloc-per-packet",
+    // 6.1: receive_small has header and frame in one; 4.7 had two elements.
+    sgs: 1,
+    // 4.7, virtnet_receive: vq->num_free > virtqueue_get_vring_size(vq) / 2, then try_fill_recv until it is full.
+    refill: { check: "poll", at: "half" },
+    references: "plain",
+    sync: { cpu: "buffer", device: false },
+  },
+};
+
+const i40e: DriverRecord = {
+  name: "i40e",
+  about: "Linux 4.7's driver of the XL710: half pages that stay mapped and flip",
+  headerBytes: 0,
+  indirect: false,
+  tx: {
+    // i40e_txrx.c: i40e_tx_map maps the head and each fragment; i40e_clean_tx_irq unmaps.
+    mapAt: "transmit",
+    reclaim: "completion",
+    // The hardware fetches at most 8 descriptors a packet (i40e_chk_linearize, then skb_linearize).
+    stopBelow: WORST_PACKET,
+    flattenAbove: 8,
+  },
+  rx: {
+    kind: "page-reuse",
+    sgs: 1,
+    // I40E_RX_BUFFER_WRITE, checked in the loop of i40e_clean_rx_irq.
+    refill: { check: "packet", at: 16 },
+    // i40e_add_rx_frag: page_count() != 1 ends the reuse, get_page() goes on with it.
+    references: "plain",
+    // i40e_fetch_rx_buffer syncs I40E_RXBUFFER_2048; i40e_alloc_rx_buffers doesn't sync.
+    sync: { cpu: "buffer", device: false },
+  },
+};
+
+/** By name, in the order of systems.md. */
+export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
+  "virtio-net": virtioNet,
+  i40e,
+  "i40e-6.1": {
+    ...i40e,
+    name: "i40e-6.1",
+    about: "Linux 6.1's: packets built in place, syncs of what was written, references taken ahead",
+    rx: {
+      // Without the private flag legacy-rx: i40e_build_skb.
+      kind: "page-reuse-build",
+      sgs: 1,
+      refill: { check: "packet", at: 32 },
+      // i40e_alloc_mapped_page takes USHRT_MAX, i40e_can_reuse_rx_page adds USHRT_MAX - 1 when 1 is left.
+      references: "bias",
+      // i40e_get_rx_buffer syncs the packet's size, i40e_alloc_rx_buffers the buffer for the device.
+      sync: { cpu: "packet", device: true },
+    },
+  },
+  premapped: {
+    ...virtioNet,
+    name: "premapped",
+    about: "a later virtio driver: all buffers mapped at set-up, after that only syncs",
+    tx: { ...virtioNet.tx, mapAt: "set-up" },
+    rx: { ...virtioNet.rx, kind: "premapped", sync: { cpu: "packet", device: true } },
+  },
+};
