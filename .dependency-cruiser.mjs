@@ -17,6 +17,8 @@ const src = {
   net: "net/",
   core: "(?!index\\.ts$)[^/]+\\.ts$",
   device: "device/",
+  driver: "driver/",
+  transport: "transport/",
   adapter: "adapter/",
   system: "system/",
   compare: "compare/",

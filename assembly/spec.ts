@@ -10,6 +10,9 @@ export const STATUS_SUSPEND: u32 = 16;
 export const STATUS_DEVICE_NEEDS_RESET: u32 = 64;
 export const STATUS_FAILED: u32 = 128;
 
+// 2.2 Feature Bits: 32 a window, as many as this engine keeps
+export const FEATURE_WINDOWS: u32 = 4;
+
 // 6 Reserved Feature Bits, as bit numbers
 export const VIRTIO_F_INDIRECT_DESC: u32 = 28;
 export const VIRTIO_F_EVENT_IDX: u32 = 29;
@@ -18,9 +21,12 @@ export const VIRTIO_F_ACCESS_PLATFORM: u32 = 33;
 export const VIRTIO_F_RING_PACKED: u32 = 34;
 export const VIRTIO_F_IN_ORDER: u32 = 35;
 export const VIRTIO_F_ORDER_PLATFORM: u32 = 36;
+export const VIRTIO_F_SR_IOV: u32 = 37;
 export const VIRTIO_F_NOTIFICATION_DATA: u32 = 38;
 export const VIRTIO_F_NOTIF_CONFIG_DATA: u32 = 39;
 export const VIRTIO_F_RING_RESET: u32 = 40;
+export const VIRTIO_F_ADMIN_VQ: u32 = 41;
+export const VIRTIO_F_SUSPEND: u32 = 43;
 
 // 2.6 Virtqueues
 export const VIRTQ_MAX_SIZE: u32 = 32768;

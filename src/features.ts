@@ -2,21 +2,23 @@
 import * as abi from "../assembly/abi.ts";
 import * as spec from "../assembly/spec.ts";
 
-function bit(number: number): bigint {
+/** The mask of one feature bit. */
+export function featureBit(number: number): bigint {
   return 1n << BigInt(number);
 }
 
 export const Features = {
-  INDIRECT_DESC: bit(spec.VIRTIO_F_INDIRECT_DESC),
-  EVENT_IDX: bit(spec.VIRTIO_F_EVENT_IDX),
-  VERSION_1: bit(spec.VIRTIO_F_VERSION_1),
-  ACCESS_PLATFORM: bit(spec.VIRTIO_F_ACCESS_PLATFORM),
-  RING_PACKED: bit(spec.VIRTIO_F_RING_PACKED),
-  IN_ORDER: bit(spec.VIRTIO_F_IN_ORDER),
-  ORDER_PLATFORM: bit(spec.VIRTIO_F_ORDER_PLATFORM),
-  NOTIFICATION_DATA: bit(spec.VIRTIO_F_NOTIFICATION_DATA),
-  NOTIF_CONFIG_DATA: bit(spec.VIRTIO_F_NOTIF_CONFIG_DATA),
-  RING_RESET: bit(spec.VIRTIO_F_RING_RESET),
+  INDIRECT_DESC: featureBit(spec.VIRTIO_F_INDIRECT_DESC),
+  EVENT_IDX: featureBit(spec.VIRTIO_F_EVENT_IDX),
+  VERSION_1: featureBit(spec.VIRTIO_F_VERSION_1),
+  ACCESS_PLATFORM: featureBit(spec.VIRTIO_F_ACCESS_PLATFORM),
+  RING_PACKED: featureBit(spec.VIRTIO_F_RING_PACKED),
+  IN_ORDER: featureBit(spec.VIRTIO_F_IN_ORDER),
+  ORDER_PLATFORM: featureBit(spec.VIRTIO_F_ORDER_PLATFORM),
+  NOTIFICATION_DATA: featureBit(spec.VIRTIO_F_NOTIFICATION_DATA),
+  NOTIF_CONFIG_DATA: featureBit(spec.VIRTIO_F_NOTIF_CONFIG_DATA),
+  RING_RESET: featureBit(spec.VIRTIO_F_RING_RESET),
+  SUSPEND: featureBit(spec.VIRTIO_F_SUSPEND),
 } as const;
 
 /** What a queue does unless told otherwise: tables and event indices, as every current peer has them. */

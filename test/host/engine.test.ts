@@ -127,6 +127,7 @@ describe("features", () => {
       NOTIFICATION_DATA: 1n << 38n,
       NOTIF_CONFIG_DATA: 1n << 39n,
       RING_RESET: 1n << 40n,
+      SUSPEND: 1n << 43n,
     });
     expect(queueFlags(0n)).toBe(0);
     expect(queueFlags((1n << 28n) | (1n << 29n) | (1n << 35n))).toBe(7);
