@@ -451,15 +451,26 @@ function closeBatch(queue: PackedDevice): void {
 
 /** Shows the driver what was used (2.8.22), and decides whether it wants an interrupt (2.8.10). */
 export function packedDevicePublishUsed(ptr: u32): u32 {
+  packedDeviceShowUsed(ptr);
+  return packedDeviceInterrupt(ptr);
+}
+
+/** Shows the driver what was used. A decision about an interrupt may follow later. */
+export function packedDeviceShowUsed(ptr: u32): void {
+  const queue = changetype<PackedDevice>(ptr);
+  if (!isLive(queue) || !deviceRuns(queue.device)) return;
+  if (queue.batch) closeBatch(queue);
+  if (!queue.held) return;
+  // P-V-09, P-V-12: the first descriptor's flags are stored after everything else of the batch.
+  release64(queue.held, queue.heldHigh);
+  queue.held = 0;
+  queue.publishes++;
+}
+
+/** Whether the driver wants an interrupt for what was shown since this was asked last. */
+export function packedDeviceInterrupt(ptr: u32): u32 {
   const queue = changetype<PackedDevice>(ptr);
   if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
-  if (queue.batch) closeBatch(queue);
-  if (queue.held) {
-    // P-V-09, P-V-12: the first descriptor's flags are stored after everything else of the batch.
-    release64(queue.held, queue.heldHigh);
-    queue.held = 0;
-    queue.publishes++;
-  }
   // P-V-09: the peer's wish is loaded after the flags are stored.
   const event = acquire32(queue.driverArea);
   const mode = (event >> 16) & 3;

@@ -343,16 +343,28 @@ function markUsed(queue: SplitDevice, records: u32, count: u32, popped: bool, in
 
 /** Shows the driver what was used (2.7.8), and decides whether it wants an interrupt (2.7.7). */
 export function splitDevicePublishUsed(ptr: u32): u32 {
+  splitDeviceShowUsed(ptr);
+  return splitDeviceInterrupt(ptr);
+}
+
+/** Shows the driver what was used. A decision about an interrupt follows within 32768 used buffers. */
+export function splitDeviceShowUsed(ptr: u32): void {
+  const queue = changetype<SplitDevice>(ptr);
+  if (!isLive(queue) || !deviceRuns(queue.device)) return;
+  const now = queue.usedIdx;
+  if (now == queue.published) return;
+  // S-V-09: the elements are complete before the index covers them.
+  release16(queue.deviceArea + RING_IDX, now);
+  queue.published = now;
+  queue.publishes++;
+  queue.batchOpen = 0;
+}
+
+/** Whether the driver wants an interrupt for what was shown since this was asked last. */
+export function splitDeviceInterrupt(ptr: u32): u32 {
   const queue = changetype<SplitDevice>(ptr);
   if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
-  const now = queue.usedIdx;
-  if (now != queue.published) {
-    // S-V-09: the elements are complete before the index covers them.
-    release16(queue.deviceArea + RING_IDX, now);
-    queue.published = now;
-    queue.publishes++;
-    queue.batchOpen = 0;
-  }
+  const now = queue.published;
   // S-V-15: the peer's wish is loaded after the index is stored.
   const old = queue.interruptIdx;
   let interrupt: u32;
