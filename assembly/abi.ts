@@ -48,6 +48,13 @@ export const DMA_ATTR_SKIP_CPU_SYNC: u32 = 1 << 5;
 /** What a map call returns when it failed; the space's `failure` says why (DMA_E_*). */
 export const DMA_MAPPING_ERROR: u32 = 0xffffffff;
 
+// IOMMU domains (dma/iommu.ts)
+
+/** Mappings are made of pages of 2^12 bytes. */
+export const IOMMU_PAGE_BITS: u32 = 12;
+/** What a translation returns when the device may not do that there. */
+export const IOMMU_FAULT: u32 = 0xffffffff;
+
 // Why a mapping could not be made
 
 export const DMA_E_EMPTY: u32 = 1;

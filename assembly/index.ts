@@ -1,6 +1,17 @@
 // What the host sees: exports only. Codes and limits are in abi.ts, which both sides import.
 
 export { copyBytesRepeat, memoryCopyRepeat, tableTakeGive, tlsfTakeGive } from "./bench";
+export {
+  iommuDomainBytes,
+  iommuInit,
+  iommuMap,
+  iommuPlace,
+  iommuTick,
+  iommuTranslate,
+  iommuUnmap,
+  iommuWalk,
+  iommuWatch,
+} from "./dma/iommu";
 export { spaceInit } from "./dma/space";
 export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/arena";
 export { copyBytes } from "./mem/copy";
