@@ -16,12 +16,16 @@ export const CACHE_LINE: u32 = 64;
 export const QUEUE_STOPPED: u32 = 0;
 export const QUEUE_LIVE: u32 = 1;
 export const QUEUE_BROKEN: u32 = 2;
+/** Live, but its device is suspended (3.4): nothing moves until it resumes. */
+export const QUEUE_SUSPENDED: u32 = 3;
 
 // What a queue half has negotiated, as bits of its `flags`
 
 export const QUEUE_F_INDIRECT: u32 = 1;
 export const QUEUE_F_EVENT_IDX: u32 = 2;
 export const QUEUE_F_IN_ORDER: u32 = 4;
+/** The ring is packed: a handle that is made anew over a control block goes by it. */
+export const QUEUE_F_PACKED: u32 = 8;
 /** A buffer with a table keeps its first element direct (S-V-05 from the driver's side; split only). */
 export const QUEUE_F_DIRECT_HEAD: u32 = 16;
 
@@ -29,6 +33,40 @@ export const QUEUE_F_DIRECT_HEAD: u32 = 16;
 export const QUEUE_F_ACCESS_PLATFORM: u32 = 32;
 /** With QUEUE_F_ACCESS_PLATFORM: staged elements are mapped by the caller; only tables are mapped here. */
 export const QUEUE_F_PREMAPPED: u32 = 64;
+
+// What a device's status is on the way to (3.4)
+
+export const DEVICE_STEADY: u32 = 0;
+export const DEVICE_SUSPENDING: u32 = 1;
+export const DEVICE_RESUMING: u32 = 2;
+
+// What a driver did wrong with a device's registers: dropped, counted and remembered, nothing more
+
+export const F_STATUS_BITS_DROPPED: u32 = 1;
+export const F_STATUS_ORDER: u32 = 2;
+export const F_STATUS_UNKNOWN_BITS: u32 = 3;
+export const F_FEATURES_LATE: u32 = 4;
+export const F_FEATURES_WINDOW: u32 = 5;
+export const F_FEATURES_NOT_OFFERED: u32 = 6;
+export const F_FEATURES_DEPENDENCY: u32 = 7;
+export const F_FEATURES_REQUIRED: u32 = 8;
+export const F_FEATURES_KIND: u32 = 9;
+export const F_CONFIG_EARLY: u32 = 10;
+export const F_CONFIG_SUSPENDED: u32 = 11;
+export const F_CONFIG_READ_ONLY: u32 = 12;
+export const F_CONFIG_RANGE: u32 = 13;
+export const F_QUEUE_UNKNOWN: u32 = 14;
+export const F_QUEUE_EARLY: u32 = 15;
+export const F_QUEUE_LIVE: u32 = 16;
+export const F_QUEUE_REGISTERS: u32 = 17;
+export const F_QUEUE_NOT_LIVE: u32 = 18;
+export const F_QUEUE_RESET_FEATURE: u32 = 19;
+export const F_QUEUE_DISABLE: u32 = 20;
+export const F_REGISTER_VALUE: u32 = 21;
+export const F_KICK_UNKNOWN: u32 = 22;
+export const F_KICK_EARLY: u32 = 23;
+export const F_SUSPEND_EARLY: u32 = 24;
+export const F_SUSPEND_FEATURE: u32 = 25;
 
 // DMA backends (dma/)
 

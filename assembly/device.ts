@@ -1,6 +1,8 @@
-// The device around the queues, as far as rings need one: status, negotiated features, and what
-// was notified. One block serves a pair of halves in one memory; a half whose peer is elsewhere
-// has a block of its own.
+// The device around the queues. One block serves a pair of halves in one memory; a half whose peer
+// is elsewhere, or behind a transport, has a block of its own: what it knows of the device.
+//
+// Everything that a running device is lies in these blocks, so that a snapshot is a copy. The rules of
+// registers and negotiation are the host's (src/device/): they are looked at once in a while, not once a packet.
 
 import { STATUS_DEVICE_NEEDS_RESET, STATUS_DRIVER_OK } from "./spec";
 
@@ -17,6 +19,53 @@ export class Device {
   configNotifications: u32;
 }
 
+/** The block of a device half: what its registers show, and what it owes. */
+@unmanaged
+export class DeviceCore extends Device {
+  /** Features: offered, and acked so far; negotiated above once FEATURES_OK holds. */
+  offered0: u32;
+  offered1: u32;
+  offered2: u32;
+  offered3: u32;
+  acked0: u32;
+  acked1: u32;
+  acked2: u32;
+  acked3: u32;
+  /** 2.5: changes of the configuration space. */
+  configGeneration: u32;
+  /** Of configNotifications, how many the adapter was told of. */
+  configDelivered: u32;
+  /** 1: the configuration space has changed while suspended (3.4.2). */
+  configOwed: u32;
+  /** DEVICE_STEADY, DEVICE_SUSPENDING or DEVICE_RESUMING. */
+  transition: u32;
+  /** The driver's last mistake (F_*), and how many there were since the last reset. */
+  fault: u32;
+  faults: u32;
+  /** What the device is: a snapshot of another one is refused. */
+  deviceId: u32;
+  queueCount: u32;
+  firstQueue: u32;
+  configBytes: u32;
+}
+
+/** A queue's registers (4.1.4.3, 4.2.2) as its driver has written them; what works is in the queue's block. */
+@unmanaged
+export class QueueRegisters {
+  size: u32;
+  enable: u32;
+  /** 1 while a reset of the queue is under way. */
+  reset: u32;
+  /** NOTIF_CONFIG_DATA: what a kick carries in place of the index. */
+  notifyData: u32;
+  descLow: u32;
+  descHigh: u32;
+  driverLow: u32;
+  driverHigh: u32;
+  deviceLow: u32;
+  deviceHigh: u32;
+}
+
 /** Whether queues may be worked: before DRIVER_OK (G-D-14, G-V-01) and after an error they may not. */
 @inline
 export function deviceRuns(device: Device): bool {
@@ -28,4 +77,9 @@ export function deviceNeedsReset(device: Device): void {
   if (device.status & STATUS_DEVICE_NEEDS_RESET) return;
   if (device.status & STATUS_DRIVER_OK) device.configNotifications++;
   device.status |= STATUS_DEVICE_NEEDS_RESET;
+}
+
+/** `deviceNeedsReset` for the host. */
+export function deviceRaiseNeedsReset(ptr: u32): void {
+  deviceNeedsReset(changetype<Device>(ptr));
 }

@@ -1,6 +1,7 @@
 // What the host sees: exports only. Codes and limits are in abi.ts, which both sides import.
 
 export { copyBytesRepeat, memoryCopyRepeat, tableTakeGive, tlsfTakeGive } from "./bench";
+export { deviceRaiseNeedsReset } from "./device";
 export {
   iommuDomainBytes,
   iommuInit,
@@ -16,6 +17,7 @@ export { spaceInit } from "./dma/space";
 export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/arena";
 export { copyBytes } from "./mem/copy";
 export { fnv1a } from "./mem/digest";
+export { pageLogBytes, pageLogInit } from "./mem/page-log";
 export { stackBytes } from "./mem/stack";
 export {
   tlsfCheck,
@@ -50,7 +52,7 @@ export {
   packedDriverReclaim,
   packedDriverSuppress,
 } from "./ring/packed-driver";
-export { queueStop } from "./ring/queue";
+export { queueResume, queueStop, queueSuspend } from "./ring/queue";
 export {
   splitDeviceArm,
   splitDeviceEnable,

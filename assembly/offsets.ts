@@ -1,7 +1,7 @@
 // Where the fields lie that the host reads or writes: only the compiler knows. To show the host
 // another field, add a line.
 
-import { Device } from "./device";
+import { Device, DeviceCore, QueueRegisters } from "./device";
 import { AddressSpace } from "./dma/space";
 import { Arena } from "./mem/arena";
 import { DeviceQueue } from "./ring/device";
@@ -16,6 +16,8 @@ import { SplitDriver } from "./ring/split-driver";
 // Bytes of the control blocks
 export const ARENA_BYTES: u32 = offsetof<Arena>();
 export const DEVICE_BYTES: u32 = offsetof<Device>();
+export const DEVICE_CORE_BYTES: u32 = offsetof<DeviceCore>();
+export const QUEUE_REGISTERS_BYTES: u32 = offsetof<QueueRegisters>();
 export const SPACE_BYTES: u32 = offsetof<AddressSpace>();
 export const SPLIT_DRIVER_BYTES: u32 = offsetof<SplitDriver>();
 export const PACKED_DRIVER_BYTES: u32 = offsetof<PackedDriver>();
@@ -87,6 +89,34 @@ export const DEVICE_FEATURES_1: u32 = offsetof<Device>("features1");
 export const DEVICE_FEATURES_2: u32 = offsetof<Device>("features2");
 export const DEVICE_FEATURES_3: u32 = offsetof<Device>("features3");
 export const DEVICE_CONFIG_NOTIFICATIONS: u32 = offsetof<Device>("configNotifications");
+
+// DeviceCore; of the 128 bits of features, the first window
+export const DEVICE_OFFERED: u32 = offsetof<DeviceCore>("offered0");
+export const DEVICE_ACKED: u32 = offsetof<DeviceCore>("acked0");
+export const DEVICE_CONFIG_GENERATION: u32 = offsetof<DeviceCore>("configGeneration");
+export const DEVICE_CONFIG_DELIVERED: u32 = offsetof<DeviceCore>("configDelivered");
+export const DEVICE_CONFIG_OWED: u32 = offsetof<DeviceCore>("configOwed");
+export const DEVICE_TRANSITION: u32 = offsetof<DeviceCore>("transition");
+export const DEVICE_FAULT: u32 = offsetof<DeviceCore>("fault");
+export const DEVICE_FAULTS: u32 = offsetof<DeviceCore>("faults");
+export const DEVICE_ID: u32 = offsetof<DeviceCore>("deviceId");
+export const DEVICE_QUEUE_COUNT: u32 = offsetof<DeviceCore>("queueCount");
+export const DEVICE_FIRST_QUEUE: u32 = offsetof<DeviceCore>("firstQueue");
+export const DEVICE_CONFIG_BYTES: u32 = offsetof<DeviceCore>("configBytes");
+
+// QueueRegisters; of the six words of addresses, the first
+export const REGISTER_SIZE: u32 = offsetof<QueueRegisters>("size");
+export const REGISTER_ENABLE: u32 = offsetof<QueueRegisters>("enable");
+export const REGISTER_RESET: u32 = offsetof<QueueRegisters>("reset");
+export const REGISTER_NOTIFY_DATA: u32 = offsetof<QueueRegisters>("notifyData");
+export const REGISTER_ADDRESSES: u32 = offsetof<QueueRegisters>("descLow");
+
+// AddressSpace
+export const SPACE_BASE: u32 = offsetof<AddressSpace>("base");
+export const SPACE_LENGTH: u32 = offsetof<AddressSpace>("length");
+export const SPACE_OFFSET: u32 = offsetof<AddressSpace>("offset");
+export const SPACE_KIND: u32 = offsetof<AddressSpace>("kind");
+export const SPACE_LOG: u32 = offsetof<AddressSpace>("log");
 
 // Loop
 export const LOOP_DRIVER: u32 = offsetof<Loop>("driver");

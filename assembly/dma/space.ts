@@ -28,6 +28,8 @@ export class AddressSpace {
   backend: u32;
   /** Operations are recorded here (mem/trace.ts), unless it is 0. */
   trace: u32;
+  /** Pages that a device half writes through this space are logged here (mem/page-log.ts), unless it is 0. */
+  log: u32;
   /** Why the last map call failed (DMA_E_*). */
   failure: u32;
   /** A test's wish: the so-manieth map call from now fails; 0 for none. */

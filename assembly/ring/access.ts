@@ -5,6 +5,7 @@
 // else a place in the window, which pop has checked.
 
 import { copyBytes } from "../mem/copy";
+import { pageLogMark } from "../mem/page-log";
 import { DeviceQueue } from "./device";
 
 /**
@@ -19,5 +20,6 @@ export function bufferRead(queue: DeviceQueue, dma: u32, to: u32, bytes: u32): b
 /** The device writes `bytes` from `from` to `dma`. False as for `bufferRead`. */
 export function bufferWrite(queue: DeviceQueue, dma: u32, from: u32, bytes: u32): bool {
   copyBytes(dma, from, bytes);
+  if (queue.space.log) pageLogMark(queue.space.log, dma, bytes);
   return true;
 }

@@ -21,6 +21,7 @@ import {
 import { deviceRuns } from "../device";
 import { inWindow } from "../dma/space";
 import { acquire32, acquire64, release32, release64 } from "../mem/fence";
+import { pageLogMark, pageLogMarkRing } from "../mem/page-log";
 import {
   RING_EVENT_FLAGS_DESC,
   RING_EVENT_FLAGS_DISABLE,
@@ -409,6 +410,8 @@ function markUsed(queue: PackedDevice, records: u32, count: u32, popped: bool, i
   const done = count - left;
   const wrap = <u32>(bits != 0);
   const freed = packedSlotsBetween(queue.nextUsed, slot, wrap != queue.usedWrap, queue.size);
+  const log = queue.space.log;
+  if (log) pageLogMarkRing(log, queue.desc, queue.nextUsed, freed, queue.size, 4);
   queue.nextUsed = slot;
   queue.usedWrap = wrap;
   queue.slotsInFlight -= freed;
@@ -446,6 +449,7 @@ function place(queue: PackedDevice, at: u32, high: u64): void {
 
 function closeBatch(queue: PackedDevice): void {
   place(queue, queue.batch, queue.batchHigh);
+  logWrite(queue, queue.batch, 8);
   queue.batch = 0;
 }
 
@@ -463,6 +467,7 @@ export function packedDeviceShowUsed(ptr: u32): void {
   if (!queue.held) return;
   // P-V-09, P-V-12: the first descriptor's flags are stored after everything else of the batch.
   release64(queue.held, queue.heldHigh);
+  logWrite(queue, queue.held, 8);
   queue.held = 0;
   queue.publishes++;
 }
@@ -509,6 +514,7 @@ export function packedDeviceArm(ptr: u32, after: u32): u32 {
   } else {
     release32(queue.deviceArea, RING_EVENT_FLAGS_ENABLE << 16);
   }
+  logWrite(queue, queue.deviceArea, 4);
   const flags = <u32>(acquire64(queue.desc + (slot << 4) + 8) >> 48);
   return <u32>((flags & OWNER_BITS) == availableBits(wrap));
 }
@@ -516,5 +522,13 @@ export function packedDeviceArm(ptr: u32, after: u32): u32 {
 /** Asks for no kicks; the driver may still send some. */
 export function packedDeviceSuppress(ptr: u32): void {
   const queue = changetype<PackedDevice>(ptr);
-  if (isLive(queue)) release32(queue.deviceArea, RING_EVENT_FLAGS_DISABLE << 16);
+  if (!isLive(queue)) return;
+  release32(queue.deviceArea, RING_EVENT_FLAGS_DISABLE << 16);
+  logWrite(queue, queue.deviceArea, 4);
+}
+
+/** Logs a word of the ring or the event structure that was stored. */
+@inline
+function logWrite(queue: PackedDevice, ptr: u32, bytes: u32): void {
+  if (queue.space.log) pageLogMark(queue.space.log, ptr, bytes);
 }

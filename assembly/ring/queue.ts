@@ -4,7 +4,7 @@
 // pointer with `changetype`; nothing is ever allocated. Fields that the peer may write are never
 // kept here: what it wrote is read once, checked, and then lives in a local or a shadow record.
 
-import { E_USED_IDX, QUEUE_BROKEN, QUEUE_LIVE, QUEUE_STOPPED } from "../abi";
+import { E_USED_IDX, QUEUE_BROKEN, QUEUE_LIVE, QUEUE_STOPPED, QUEUE_SUSPENDED } from "../abi";
 import { Device, deviceNeedsReset } from "../device";
 import { AddressSpace } from "../dma/space";
 
@@ -66,6 +66,18 @@ export function clearFaults(queue: Queue): void {
 /** Queue or device reset, once the peer has confirmed it: the half leaves its rings alone from here on. */
 export function queueStop(ptr: u32): void {
   changetype<Queue>(ptr).state = QUEUE_STOPPED;
+}
+
+/** The half's device is suspended (3.4): a live queue stands still where it is. */
+export function queueSuspend(ptr: u32): void {
+  const queue = changetype<Queue>(ptr);
+  if (queue.state == QUEUE_LIVE) queue.state = QUEUE_SUSPENDED;
+}
+
+/** The half's device runs again: what stood still goes on. */
+export function queueResume(ptr: u32): void {
+  const queue = changetype<Queue>(ptr);
+  if (queue.state == QUEUE_SUSPENDED) queue.state = QUEUE_LIVE;
 }
 
 @inline

@@ -25,6 +25,7 @@ import {
 } from "../abi";
 import { deviceRuns } from "../device";
 import { acquire16, release16 } from "../mem/fence";
+import { pageLogMark, pageLogMarkRing } from "../mem/page-log";
 import {
   VIRTQ_AVAIL_F_NO_INTERRUPT,
   VIRTQ_DESC_F_INDIRECT,
@@ -299,6 +300,7 @@ function markUsed(queue: SplitDevice, records: u32, count: u32, popped: bool, in
   if (!isLive(queue)) return 0;
   const first = queue.usedIdx;
   const end = first + count;
+  const batchSlot = queue.batchSlot;
   let counts: u32 = 0;
   let stride = popped ? POP_HEADER : USED_RECORD;
   let usedIdx = first;
@@ -334,6 +336,12 @@ function markUsed(queue: SplitDevice, records: u32, count: u32, popped: bool, in
     records += stride;
   }
   const done = usedIdx - first;
+  const log = queue.space.log;
+  if (log) {
+    const elements = queue.deviceArea + RING_ENTRIES;
+    pageLogMarkRing(log, elements, first & queue.mask, done, queue.size, 3);
+    if (inOrder) pageLogMark(log, elements + (batchSlot << 3), 8);
+  }
   queue.usedIdx = usedIdx & 0xffff;
   queue.cursor = records;
   queue.used += done;
@@ -355,6 +363,7 @@ export function splitDeviceShowUsed(ptr: u32): void {
   if (now == queue.published) return;
   // S-V-09: the elements are complete before the index covers them.
   release16(queue.deviceArea + RING_IDX, now);
+  logWrite(queue, RING_IDX);
   queue.published = now;
   queue.publishes++;
   queue.batchOpen = 0;
@@ -393,6 +402,7 @@ export function splitDeviceArm(ptr: u32, after: u32): u32 {
   } else {
     release16(queue.deviceArea + RING_FLAGS, 0);
   }
+  logWish(queue);
   return <u32>(ahead(acquire16(queue.driverArea + RING_IDX), queue.lastAvail) > after);
 }
 
@@ -406,4 +416,18 @@ export function splitDeviceSuppress(ptr: u32): void {
   } else {
     release16(queue.deviceArea + RING_FLAGS, VIRTQ_USED_F_NO_NOTIFY);
   }
+  logWish(queue);
+}
+
+/** Logs a 16-bit word of the used ring that was stored. */
+@inline
+function logWrite(queue: SplitDevice, offset: u32): void {
+  if (queue.space.log) pageLogMark(queue.space.log, queue.deviceArea + offset, 2);
+}
+
+/** Logs the word that says when a kick is wanted. */
+@inline
+function logWish(queue: SplitDevice): void {
+  const event = queue.flags & QUEUE_F_EVENT_IDX;
+  logWrite(queue, event ? availEventPtr(0, queue.size) : RING_FLAGS);
 }
