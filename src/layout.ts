@@ -24,6 +24,12 @@ export interface EngineLimits {
   nodes: number;
   /** Bytes of the general allocator. Default: a table of `maxSgs` for every ring entry. */
   heapBytes: number;
+  /** Most bytes of a device's configuration space. Default 64. */
+  configBytes: number;
+  /** Bytes for each device's kind (src/device/), in the part that peers can't reach. Default 0. */
+  stateBytes: number;
+  /** Bytes of the memory, from 0 on, whose pages written by devices can be logged. Default 0: no log. */
+  logBytes: number;
   /** Bytes for packet data, in the part that peers can reach. Default 1 MiB. */
   bufferBytes: number;
   /** Bytes for the host's own use, in the part that peers can't reach. Default 0. */
@@ -56,6 +62,9 @@ export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
     threshold: options.threshold ?? 4,
     nodes: options.nodes ?? 1,
     heapBytes: options.heapBytes ?? 0,
+    configBytes: options.configBytes ?? 64,
+    stateBytes: options.stateBytes ?? 0,
+    logBytes: options.logBytes ?? 0,
     bufferBytes: options.bufferBytes ?? 1 << 20,
     scratchBytes: options.scratchBytes ?? 0,
   };
@@ -67,6 +76,9 @@ export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
   check(limits, "threshold", 0, abi.MAX_THRESHOLD);
   check(limits, "nodes", 1, abi.MAX_NODES);
   if (options.heapBytes !== undefined) check(limits, "heapBytes", 64, 2 ** 32 - PAGE);
+  check(limits, "configBytes", 0, 4096);
+  check(limits, "stateBytes", 0, 2 ** 32 - PAGE);
+  check(limits, "logBytes", 0, 2 ** 32);
   check(limits, "bufferBytes", 0, 2 ** 32 - PAGE);
   check(limits, "scratchBytes", 0, 2 ** 32 - PAGE);
   return limits;
@@ -106,8 +118,12 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     regions.push({ name, part, bytes, align });
   };
   for (let i = 0; i < limits.devices; i++) {
-    take("private", `device ${i}`, wasm.DEVICE_BYTES.value);
+    take("private", `device ${i}`, wasm.DEVICE_CORE_BYTES.value);
+    take("private", `device ${i} seen by its driver`, wasm.DEVICE_BYTES.value);
     take("private", `device ${i} address space`, wasm.SPACE_BYTES.value);
+    // What is shown, and what is to be shown once a suspended device resumes.
+    take("private", `device ${i} config`, 2 * limits.configBytes);
+    take("private", `device ${i} state`, limits.stateBytes);
   }
   take("private", "heap control", wasm.tlsfControlBytes());
   take("private", "loop", wasm.LOOP_BYTES.value);
@@ -115,6 +131,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     const driver = Math.max(wasm.SPLIT_DRIVER_BYTES.value, wasm.PACKED_DRIVER_BYTES.value);
     const device = Math.max(wasm.SPLIT_DEVICE_BYTES.value, wasm.PACKED_DEVICE_BYTES.value);
     const shadow = Math.max(wasm.splitDeviceShadowBytes(size), wasm.packedDeviceShadowBytes(size));
+    take("private", `queue ${i} registers`, wasm.QUEUE_REGISTERS_BYTES.value);
     take("private", `queue ${i} driver`, driver);
     take("private", `queue ${i} driver records`, size * 16);
     for (let node = 0; node < nodes; node++)
@@ -126,6 +143,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     take("private", `queue ${i} staging used`, staging.used);
     take("private", `queue ${i} staging reclaimed`, staging.reclaimed);
   }
+  if (limits.logBytes > 0) take("private", "page log", wasm.pageLogBytes(BigInt(limits.logBytes)));
   take("private", "scratch", limits.scratchBytes);
   for (let i = 0; i < limits.queues; i++) {
     // The larger of both formats (3.2, 3.4): the event words belong to the areas whatever is negotiated.

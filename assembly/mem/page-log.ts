@@ -14,7 +14,7 @@ const LOG_BITS: u32 = 4;
 /** Bytes of a log for the first `bytes` of a memory. */
 export function pageLogBytes(bytes: u64): u32 {
   const pages = (bytes + ((1 << LOG_PAGE_BITS) - 1)) >> LOG_PAGE_BITS;
-  return LOG_BITS + <u32>((pages + 31) >> 5 << 2);
+  return LOG_BITS + <u32>(((pages + 31) >> 5) << 2);
 }
 
 /** Lays an empty log for the first `bytes` of the memory over `log`. */
@@ -37,14 +37,7 @@ export function pageLogMark(log: u32, ptr: u32, bytes: u32): void {
 }
 
 /** Marks `count` entries of 1 << `shift` bytes from `first` on in a ring of `size` entries at `base`. */
-export function pageLogMarkRing(
-  log: u32,
-  base: u32,
-  first: u32,
-  count: u32,
-  size: u32,
-  shift: u32,
-): void {
+export function pageLogMarkRing(log: u32, base: u32, first: u32, count: u32, size: u32, shift: u32): void {
   const tail = min(count, size - first);
   pageLogMark(log, base + (first << shift), tail << shift);
   pageLogMark(log, base, (count - tail) << shift);
