@@ -209,3 +209,65 @@ export const OP_TRANSMIT: u32 = 9;
 export const OP_RECLAIM: u32 = 10;
 /** bytes of the packet, bytes of it that were copied */
 export const OP_RECEIVE: u32 = 11;
+
+// What a parsed frame is, as bits of its `flags` (net/parse.ts)
+
+export const FRAME_IPV4: u32 = 1;
+export const FRAME_IPV6: u32 = 2;
+export const FRAME_TCP: u32 = 4;
+export const FRAME_UDP: u32 = 8;
+/** A fragment, be it the first: its transport header, if it has one, does not stand for the whole packet. */
+export const FRAME_FRAGMENT: u32 = 16;
+export const FRAME_VLAN: u32 = 32;
+/** IPv4 options or IPv6 extension headers. */
+export const FRAME_OPTIONS: u32 = 64;
+/** The frame ends before the IP packet in it does. */
+export const FRAME_CUT: u32 = 128;
+/** A source route is not at its end: the destination that checksums cover stands elsewhere. */
+export const FRAME_ROUTED: u32 = 256;
+
+// What carries a frame inside of another (net/parse.ts)
+
+export const TUNNEL_NONE: u32 = 0;
+export const TUNNEL_VXLAN: u32 = 1;
+export const TUNNEL_GENEVE: u32 = 2;
+
+// What a check of a checksum found (net/checksum.ts)
+
+/** Nothing to check: neither TCP nor UDP, a fragment, or UDP over IPv4 without a checksum. */
+export const CHECKSUM_NONE: u32 = 0;
+export const CHECKSUM_VALID: u32 = 1;
+export const CHECKSUM_INVALID: u32 = 2;
+
+// Why an offload that a frame's header asks for can't be done: the peer's mistake, which costs the frame (net/)
+
+/** csum_start and csum_offset point outside of the frame. */
+export const NET_E_CSUM_RANGE: u32 = 128;
+/** The gso_type is unknown, or not one by which the frame's protocol can be segmented. */
+export const NET_E_GSO_TYPE: u32 = 129;
+/** A gso_size of 0, or below 8 for fragments. */
+export const NET_E_GSO_SIZE: u32 = 130;
+/** A header is cut or longer than the frame, or the headers are longer than what is kept of them. */
+export const NET_E_GSO_HEADER: u32 = 131;
+/** csum_start or csum_offset isn't where the transport header has its checksum. */
+export const NET_E_GSO_CSUM: u32 = 132;
+/** A fragment can't be segmented. */
+export const NET_E_GSO_FRAGMENT: u32 = 133;
+/** The tunnel's offsets don't fit the frame. */
+export const NET_E_GSO_TUNNEL: u32 = 134;
+/** The frame has no payload, or a packet of it would not fit its 16-bit length. */
+export const NET_E_GSO_BYTES: u32 = 135;
+
+// What became of a received frame (net/coalesce.ts)
+
+/** The frame is to be delivered as it is, after those that are ready. */
+export const COALESCE_PASS: u32 = 0;
+/** The frame was taken in. */
+export const COALESCE_HELD: u32 = 1;
+
+// The Toeplitz hash (net/toeplitz.ts)
+
+/** The longest input: two IPv6 addresses and two ports. */
+export const TOEPLITZ_INPUT_BYTES: u32 = 36;
+/** Bytes of the table that a key is prepared into. */
+export const TOEPLITZ_TABLE_BYTES: u32 = TOEPLITZ_INPUT_BYTES << 10;

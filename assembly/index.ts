@@ -29,6 +29,10 @@ export {
   tlsfRegionBytes,
   tlsfTake,
 } from "./mem/tlsf";
+export { checksumAddOdd, checksumComplete, checksumFold, checksumSeed, checksumVerify } from "./net/checksum";
+export { parseFrame, parseTunnel } from "./net/parse";
+export { checksumAdd, checksumCopy } from "./net/sum";
+export { hashFrame, toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";
 export { packedLoop, splitLoop } from "./ring/loop";
 export {

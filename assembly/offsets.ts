@@ -4,6 +4,7 @@
 import { Device, DeviceCore, QueueRegisters } from "./device";
 import { AddressSpace } from "./dma/space";
 import { Arena } from "./mem/arena";
+import { FrameInfo } from "./net/parse";
 import { DeviceQueue } from "./ring/device";
 import { DriverQueue } from "./ring/driver";
 import { Loop } from "./ring/loop";
@@ -24,6 +25,7 @@ export const PACKED_DRIVER_BYTES: u32 = offsetof<PackedDriver>();
 export const SPLIT_DEVICE_BYTES: u32 = offsetof<SplitDevice>();
 export const PACKED_DEVICE_BYTES: u32 = offsetof<PackedDevice>();
 export const LOOP_BYTES: u32 = offsetof<Loop>();
+export const FRAME_INFO_BYTES: u32 = offsetof<FrameInfo>();
 
 // Queue
 export const QUEUE_STATE: u32 = offsetof<Queue>("state");
@@ -136,3 +138,14 @@ export const LOOP_DIGEST: u32 = offsetof<Loop>("digest");
 // Arena
 export const ARENA_PRIVATE_NEXT: u32 = offsetof<Arena>("privateNext");
 export const ARENA_SHARED_NEXT: u32 = offsetof<Arena>("sharedNext");
+
+// FrameInfo
+export const FRAME_INFO_FLAGS: u32 = offsetof<FrameInfo>("flags");
+export const FRAME_INFO_ETHER_TYPE: u32 = offsetof<FrameInfo>("etherType");
+export const FRAME_INFO_NETWORK: u32 = offsetof<FrameInfo>("network");
+export const FRAME_INFO_TRANSPORT: u32 = offsetof<FrameInfo>("transport");
+export const FRAME_INFO_PAYLOAD: u32 = offsetof<FrameInfo>("payload");
+export const FRAME_INFO_END: u32 = offsetof<FrameInfo>("end");
+export const FRAME_INFO_PROTOCOL: u32 = offsetof<FrameInfo>("protocol");
+export const FRAME_INFO_HOME_ADDRESS: u32 = offsetof<FrameInfo>("homeAddress");
+export const FRAME_INFO_ROUTE_ADDRESS: u32 = offsetof<FrameInfo>("routeAddress");

@@ -107,7 +107,7 @@ const planted: [what: string, file: string, text: string, target: string, rule: 
     "assembly/ring/a.ts",
     'import { b } from "../path/b";\nb();\n',
     "assembly/path/b.ts",
-    "upward from assembly: ring, rx",
+    "upward from assembly: ring",
   ],
   [
     "assembly that imports from src",
