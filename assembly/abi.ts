@@ -33,6 +33,8 @@ export const QUEUE_F_DIRECT_HEAD: u32 = 16;
 export const QUEUE_F_ACCESS_PLATFORM: u32 = 32;
 /** With QUEUE_F_ACCESS_PLATFORM: staged elements are mapped by the caller; only tables are mapped here. */
 export const QUEUE_F_PREMAPPED: u32 = 64;
+/** With QUEUE_F_ACCESS_PLATFORM: cached tables are mapped once, when the queue is enabled (ours). */
+export const QUEUE_F_TABLES_MAPPED: u32 = 128;
 
 // What a device's status is on the way to (3.4)
 
@@ -104,6 +106,24 @@ export const DMA_E_NO_TABLE: u32 = 6;
 /** A test asked for it (`failIn`). */
 export const DMA_E_INJECTED: u32 = 7;
 
+// The bounce pool (dma/swiotlb.ts), with Linux's figures: IO_TLB_SHIFT and IO_TLB_SEGSIZE
+
+export const BOUNCE_SLOT: u32 = 2048;
+export const BOUNCE_SEGMENT: u32 = 128;
+
+// Why an access was refused, in a fault log (dma/faults.ts): its records have {addr u64, queue u32,
+// direction u16, reason u16}
+
+export const FAULT_RECORD: u32 = 16;
+/** Nothing is mapped there. */
+export const FAULT_UNMAPPED: u32 = 1;
+/** Mapped, but for the other direction. */
+export const FAULT_DIRECTION: u32 = 2;
+/** Outside of what the device's addresses can be at all: a window, a pool, an aperture. */
+export const FAULT_RANGE: u32 = 3;
+/** A ring's part or a table, each byte of which is mapped, but not in one piece. */
+export const FAULT_SCATTERED: u32 = 4;
+
 // Where an indirect table comes from (ring/tables.ts)
 
 export const TABLES_DIRECT: u32 = 0;
@@ -131,6 +151,8 @@ export const E_NESTED_INDIRECT: u32 = 12;
 export const E_INDIRECT_NOT_NEGOTIATED: u32 = 13;
 export const E_INDIRECT_IN_LIST: u32 = 14;
 export const E_RING_OVERRUN: u32 = 15;
+export const E_DMA_FAULT: u32 = 16;
+export const E_RING_FAULT: u32 = 17;
 // ... and what the device did to our driver half
 export const E_USED_IDX: u32 = 32;
 export const E_USED_ID_RANGE: u32 = 33;
@@ -154,6 +176,8 @@ export const R_STAGING_SIZE: u32 = 76;
 export const R_SPACE_OVERLAP: u32 = 77;
 export const R_TABLE_SOURCE: u32 = 78;
 export const R_OUTSTANDING: u32 = 79;
+export const R_DMA_MAP_FAILED: u32 = 80;
+export const R_TOO_MANY_MAPPINGS: u32 = 81;
 
 // Staging areas: records of u32 words, all 8-byte aligned, written and read in bursts.
 

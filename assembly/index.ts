@@ -3,6 +3,18 @@
 export { copyBytesRepeat, memoryCopyRepeat, tableTakeGive, tlsfTakeGive } from "./bench";
 export { deviceRaiseNeedsReset } from "./device";
 export {
+  spaceMap,
+  spaceMapCoherent,
+  spaceMapSg,
+  spacePlace,
+  spaceSyncForCpu,
+  spaceSyncForDevice,
+  spaceUnmap,
+  spaceUnmapCoherent,
+  spaceUnmapSg,
+} from "./dma/calls";
+export { faultLogBytes, faultLogInit } from "./dma/faults";
+export {
   iommuDomainBytes,
   iommuInit,
   iommuMap,
@@ -13,7 +25,8 @@ export {
   iommuWalk,
   iommuWatch,
 } from "./dma/iommu";
-export { spaceInit } from "./dma/space";
+export { spaceInit, spaceSetBackend } from "./dma/space";
+export { swiotlbBytes, swiotlbInit } from "./dma/swiotlb";
 export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/arena";
 export { copyBytes } from "./mem/copy";
 export { fnv1a } from "./mem/digest";
@@ -29,12 +42,14 @@ export {
   tlsfRegionBytes,
   tlsfTake,
 } from "./mem/tlsf";
+export { opTraceBytes, opTraceInit } from "./mem/trace";
 export { checksumAddOdd, checksumComplete, checksumFold, checksumSeed, checksumVerify } from "./net/checksum";
 export { parseFrame, parseTunnel } from "./net/parse";
 export { checksumAdd, checksumCopy } from "./net/sum";
 export { hashFrame, toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";
 export { packedLoop, splitLoop } from "./ring/loop";
+export { mappingBytes } from "./ring/mappings";
 export {
   packedDeviceArm,
   packedDeviceEnable,

@@ -2,7 +2,9 @@
 // another field, add a line.
 
 import { Device, DeviceCore, QueueRegisters } from "./device";
+import { FaultLog } from "./dma/faults";
 import { AddressSpace } from "./dma/space";
+import { BouncePool } from "./dma/swiotlb";
 import { Arena } from "./mem/arena";
 import { FrameInfo } from "./net/parse";
 import { DeviceQueue } from "./ring/device";
@@ -134,6 +136,33 @@ export const LOOP_REARM: u32 = offsetof<Loop>("rearm");
 export const LOOP_HEADER_BYTES: u32 = offsetof<Loop>("headerBytes");
 export const LOOP_SUM: u32 = offsetof<Loop>("sum");
 export const LOOP_DIGEST: u32 = offsetof<Loop>("digest");
+
+// AddressSpace
+export const SPACE_DELTA: u32 = offsetof<AddressSpace>("delta");
+export const SPACE_COPY_READ_ONLY: u32 = offsetof<AddressSpace>("copyReadOnly");
+export const SPACE_FAULT_LOG: u32 = offsetof<AddressSpace>("faultLog");
+export const SPACE_TRACE: u32 = offsetof<AddressSpace>("trace");
+export const SPACE_FAILURE: u32 = offsetof<AddressSpace>("failure");
+export const SPACE_FAIL_IN: u32 = offsetof<AddressSpace>("failIn");
+export const SPACE_MAPS: u32 = offsetof<AddressSpace>("maps");
+export const SPACE_UNMAPS: u32 = offsetof<AddressSpace>("unmaps");
+export const SPACE_MAP_FAILURES: u32 = offsetof<AddressSpace>("mapFailures");
+export const SPACE_SYNCS_CPU: u32 = offsetof<AddressSpace>("syncsCpu");
+export const SPACE_SYNCS_DEVICE: u32 = offsetof<AddressSpace>("syncsDevice");
+export const SPACE_SYNC_BYTES_ASKED: u32 = offsetof<AddressSpace>("syncBytesAsked");
+export const SPACE_SYNC_BYTES_COPIED: u32 = offsetof<AddressSpace>("syncBytesCopied");
+export const SPACE_BOUNCE_BYTES: u32 = offsetof<AddressSpace>("bounceBytes");
+export const SPACE_WEAK_ORDERINGS: u32 = offsetof<AddressSpace>("weakOrderings");
+export const SPACE_FAULTS: u32 = offsetof<AddressSpace>("faults");
+
+// BouncePool
+export const POOL_SLOTS: u32 = offsetof<BouncePool>("slots");
+export const POOL_USED: u32 = offsetof<BouncePool>("used");
+export const POOL_HIGH_WATER: u32 = offsetof<BouncePool>("highWater");
+
+// FaultLog
+export const FAULT_LOG_COUNT: u32 = offsetof<FaultLog>("count");
+export const FAULT_LOG_RECORDS: u32 = offsetof<FaultLog>();
 
 // Arena
 export const ARENA_PRIVATE_NEXT: u32 = offsetof<Arena>("privateNext");

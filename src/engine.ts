@@ -1,10 +1,13 @@
 import { instantiate } from "@assemblyscript/loader";
 import { TLSF_SOUND } from "../assembly/abi.ts";
 import { DeviceQueue, type DeviceQueueConfig } from "./device-queue.ts";
+import { initDma } from "./dma.ts";
 import { DriverQueue, type DriverQueueConfig } from "./driver-queue.ts";
 import { ConfigError, MemoryTooSmallError } from "./errors.ts";
 import {
   type EngineLimits,
+  hasIommu,
+  type LimitOptions,
   placeParts,
   planRegions,
   printMap,
@@ -17,7 +20,7 @@ import type { VringExports } from "./wasm.ts";
 
 const PAGE = 65536;
 
-export interface EngineOptions extends Partial<EngineLimits> {
+export interface EngineOptions extends LimitOptions {
   /** A memory to live in, private or shared; default: one of the engine's own, exactly as large as needed. */
   memory?: WebAssembly.Memory;
   /** The part of `memory` that is the engine's, in bytes; default: all of it. Nothing outside is touched but rings and buffers. */
@@ -65,7 +68,7 @@ export class Engine {
     limit: number,
   ) {
     const requests = planRegions(wasm, limits);
-    const { sharedBase, end } = placeParts(wasm, base, requests);
+    const { sharedBase, end } = placeParts(wasm, base, requests, limits);
     this.wasm = wasm;
     this.memory = memory;
     this.limits = limits;
@@ -81,6 +84,7 @@ export class Engine {
     this.scratch = this.region("scratch");
     const heap = this.region("heap");
     wasm.tlsfInit(this.region("heap control").ptr, heap.ptr, heap.bytes);
+    if (limits.dma !== null) initDma(this, limits.dma);
     this.devices = Array.from({ length: limits.devices }, (_, index) => new VirtioDevice(this, index));
   }
 
@@ -100,10 +104,11 @@ export class Engine {
     );
     limits.heapBytes ||= probe.tlsfRegionBytes(limits.queues * limits.queueSize, limits.maxSgs * 16);
     const base = options.region?.offset ?? 0;
-    if (!Number.isInteger(base) || base < 0 || base % 64 !== 0) {
-      throw new ConfigError(`region.offset is ${base}, but must be a multiple of 64`);
+    const step = hasIommu(limits) ? 4096 : 64;
+    if (!Number.isInteger(base) || base < 0 || base % step !== 0) {
+      throw new ConfigError(`region.offset is ${base}, but must be a multiple of ${step}`);
     }
-    const needed = placeParts(probe, base, planRegions(probe, limits)).end - base;
+    const needed = placeParts(probe, base, planRegions(probe, limits), limits).end - base;
     if (needed > 2 ** 32 - PAGE) throw new MemoryTooSmallError(needed, 2 ** 32 - PAGE);
 
     let memory = options.memory;

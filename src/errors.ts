@@ -1,4 +1,4 @@
-import { REFUSALS, VIOLATIONS } from "./names.ts";
+import { DMA_FAILURES, REFUSALS, VIOLATIONS } from "./names.ts";
 
 /** Every error of the library: `code` is stable, `message` is one line. */
 export class VringError extends Error {
@@ -59,5 +59,15 @@ export class QueueBrokenError extends VringError {
     this.queue = queue;
     this.index = index;
     this.requirement = requirement;
+  }
+}
+
+/** A mapping that the device's DMA backend could not make; nothing is mapped that was not before. */
+export class DmaMapError extends VringError {
+  readonly device: number;
+  constructor(failure: number, device: number) {
+    const { code, text } = DMA_FAILURES[failure];
+    super(code, `device ${device}: ${text}`);
+    this.device = device;
   }
 }

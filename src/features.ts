@@ -30,5 +30,6 @@ export function queueFlags(features: bigint): number {
   if (features & Features.INDIRECT_DESC) flags |= abi.QUEUE_F_INDIRECT;
   if (features & Features.EVENT_IDX) flags |= abi.QUEUE_F_EVENT_IDX;
   if (features & Features.IN_ORDER) flags |= abi.QUEUE_F_IN_ORDER;
+  if (features & Features.ACCESS_PLATFORM) flags |= abi.QUEUE_F_ACCESS_PLATFORM;
   return flags;
 }

@@ -4,6 +4,7 @@
  */
 import * as abi from "../assembly/abi.ts";
 import * as spec from "../assembly/spec.ts";
+import { type DmaLimits, type DmaOptions, resolveDma } from "./dma-options.ts";
 import { ConfigError } from "./errors.ts";
 import type { VringExports } from "./wasm.ts";
 
@@ -34,6 +35,13 @@ export interface EngineLimits {
   bufferBytes: number;
   /** Bytes for the host's own use, in the part that peers can't reach. Default 0. */
   scratchBytes: number;
+  /** What is reserved for DMA backends, or null: then no queue's driver half can have ACCESS_PLATFORM. */
+  dma: DmaLimits | null;
+}
+
+/** The same as options: what is left out has its default. */
+export interface LimitOptions extends Partial<Omit<EngineLimits, "dma">> {
+  dma?: DmaOptions | null;
 }
 
 export type Part = "private" | "shared";
@@ -50,9 +58,11 @@ export interface Region extends RegionRequest {
 }
 
 const PAGE = 65536;
+/** What an IOMMU maps as a whole. */
+const IOMMU_PAGE = 4096;
 
 /** Checked limits; `heapBytes` is 0 when it is left to the engine, which knows the allocator. */
-export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
+export function resolveLimits(options: LimitOptions): EngineLimits {
   const limits: EngineLimits = {
     queues: options.queues ?? 1,
     queueSize: options.queueSize ?? 256,
@@ -67,6 +77,7 @@ export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
     logBytes: options.logBytes ?? 0,
     bufferBytes: options.bufferBytes ?? 1 << 20,
     scratchBytes: options.scratchBytes ?? 0,
+    dma: options.dma ? resolveDma(options.dma) : null,
   };
   check(limits, "queues", 1, 65536);
   check(limits, "queueSize", 1, spec.VIRTQ_MAX_SIZE);
@@ -84,7 +95,12 @@ export function resolveLimits(options: Partial<EngineLimits>): EngineLimits {
   return limits;
 }
 
-function check(limits: EngineLimits, name: keyof EngineLimits, least: number, most: number): void {
+function check(
+  limits: EngineLimits,
+  name: Exclude<keyof EngineLimits, "dma">,
+  least: number,
+  most: number,
+): void {
   const value = limits[name];
   if (!Number.isInteger(value) || value < least || value > most) {
     throw new ConfigError(`${name} is ${value}, but must be a whole number from ${least} to ${most}`);
@@ -108,9 +124,14 @@ export function stagingBytes(limits: EngineLimits): {
   };
 }
 
+/** Whether queues of this engine may map their buffers page by page. */
+export function hasIommu({ dma }: EngineLimits): boolean {
+  return dma?.backends.some((backend) => backend.startsWith("iommu")) ?? false;
+}
+
 /** Every region that the limits ask for, in the order in which the arena hands them out. */
 export function planRegions(wasm: VringExports, limits: EngineLimits): RegionRequest[] {
-  const { queueSize: size, nodes, threshold } = limits;
+  const { queueSize: size, nodes, threshold, dma } = limits;
   const line = abi.CACHE_LINE;
   const staging = stagingBytes(limits);
   const regions: RegionRequest[] = [];
@@ -124,7 +145,13 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     // What is shown, and what is to be shown once a suspended device resumes.
     take("private", `device ${i} config`, 2 * limits.configBytes);
     take("private", `device ${i} state`, limits.stateBytes);
+    if (dma === null) continue;
+    take("private", `device ${i} fault log`, wasm.faultLogBytes(dma.faultLog));
+    take("private", `device ${i} sg list`, limits.maxSgs * abi.SEGMENT);
   }
+  if (dma?.poolBytes)
+    take("private", "bounce pool slots", wasm.swiotlbBytes(dma.poolBytes / abi.BOUNCE_SLOT));
+  if (dma?.traceOps) take("private", "operation trace", wasm.opTraceBytes(dma.traceOps));
   take("private", "heap control", wasm.tlsfControlBytes());
   take("private", "loop", wasm.LOOP_BYTES.value);
   for (let i = 0; i < limits.queues; i++) {
@@ -134,6 +161,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     take("private", `queue ${i} registers`, wasm.QUEUE_REGISTERS_BYTES.value);
     take("private", `queue ${i} driver`, driver);
     take("private", `queue ${i} driver records`, size * 16);
+    if (dma !== null) take("private", `queue ${i} driver mappings`, size * wasm.mappingBytes(limits.maxSgs));
     for (let node = 0; node < nodes; node++)
       take("private", `queue ${i} free tables, node ${node}`, wasm.stackBytes(size));
     take("private", `queue ${i} device`, device);
@@ -145,12 +173,30 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
   }
   if (limits.logBytes > 0) take("private", "page log", wasm.pageLogBytes(BigInt(limits.logBytes)));
   take("private", "scratch", limits.scratchBytes);
-  for (let i = 0; i < limits.queues; i++) {
+  const rings = (i: number): void => {
     // The larger of both formats (3.2, 3.4): the event words belong to the areas whatever is negotiated.
-    take("shared", `queue ${i} descriptor area`, size * spec.VIRTQ_DESC_SIZE);
+    // Nobody else's memory shares a page with them, which an IOMMU could only show as a whole.
+    take(
+      "shared",
+      `queue ${i} descriptor area`,
+      size * spec.VIRTQ_DESC_SIZE,
+      hasIommu(limits) ? IOMMU_PAGE : line,
+    );
     take("shared", `queue ${i} driver area`, 6 + 2 * size);
     take("shared", `queue ${i} device area`, 6 + 8 * size);
-    take("shared", `queue ${i} tables`, nodes * size * threshold * spec.VIRTQ_DESC_SIZE);
+  };
+  const tables = (i: number, align = line): void =>
+    take("shared", `queue ${i} tables`, nodes * size * threshold * spec.VIRTQ_DESC_SIZE, align);
+  if (dma === null) {
+    for (let i = 0; i < limits.queues; i++) {
+      rings(i);
+      tables(i);
+    }
+  } else {
+    // What a device sees that can only see the pool lies in one piece: coherent memory, then the pool.
+    for (let i = 0; i < limits.queues; i++) rings(i);
+    if (dma.poolBytes) take("shared", "bounce pool", dma.poolBytes, IOMMU_PAGE);
+    for (let i = 0; i < limits.queues; i++) tables(i, i === 0 ? IOMMU_PAGE : line);
   }
   take("shared", "heap", limits.heapBytes);
   take("shared", "buffers", limits.bufferBytes);
@@ -162,7 +208,10 @@ export function placeParts(
   wasm: VringExports,
   base: number,
   regions: RegionRequest[],
+  limits: EngineLimits,
 ): { sharedBase: number; end: number } {
+  // An IOMMU maps whole pages: none may hold something private, or somebody else's.
+  const edge = hasIommu(limits) ? IOMMU_PAGE : abi.CACHE_LINE;
   const sum = (from: number, part: Part): number => {
     let next = from;
     for (const region of regions) {
@@ -170,11 +219,8 @@ export function placeParts(
     }
     return next;
   };
-  const sharedBase = alignUp(
-    sum(base + alignUp(wasm.ARENA_BYTES.value, abi.CACHE_LINE), "private"),
-    abi.CACHE_LINE,
-  );
-  return { sharedBase, end: alignUp(sum(sharedBase, "shared"), abi.CACHE_LINE) };
+  const sharedBase = alignUp(sum(base + alignUp(wasm.ARENA_BYTES.value, abi.CACHE_LINE), "private"), edge);
+  return { sharedBase, end: alignUp(sum(sharedBase, "shared"), edge) };
 }
 
 export function alignUp(value: number, align: number): number {

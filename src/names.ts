@@ -16,6 +16,49 @@ export const TABLE_SOURCES = {
 } as const;
 export type TableSource = keyof typeof TABLE_SOURCES;
 
+/** What stands between a device and the memory once ACCESS_PLATFORM is negotiated. */
+export const DMA_BACKENDS = {
+  direct: abi.DMA_DIRECT,
+  swiotlb: abi.DMA_SWIOTLB,
+  "iommu-strict": abi.DMA_IOMMU_STRICT,
+  "iommu-lazy": abi.DMA_IOMMU_LAZY,
+} as const;
+export type DmaBackend = keyof typeof DMA_BACKENDS;
+
+/** Who moves the bytes of a mapping. */
+export const DMA_DIRECTIONS = {
+  bidirectional: abi.DMA_BIDIRECTIONAL,
+  "to-device": abi.DMA_TO_DEVICE,
+  "from-device": abi.DMA_FROM_DEVICE,
+} as const;
+export type DmaDirection = keyof typeof DMA_DIRECTIONS;
+
+/** Why a mapping could not be made, by the engine's DMA_E_* code. */
+export const DMA_FAILURES: Readonly<Record<number, { readonly code: string; readonly text: string }>> = {
+  [abi.DMA_E_EMPTY]: { code: "dma-empty", text: "a mapping needs at least one byte" },
+  [abi.DMA_E_RANGE]: {
+    code: "dma-range",
+    text: "a mapping must lie in the memory, and outside of the engine's private part",
+  },
+  [abi.DMA_E_TOO_LONG]: {
+    code: "dma-too-long",
+    text: `a bounce pool holds at most ${abi.BOUNCE_SEGMENT * abi.BOUNCE_SLOT} bytes in one piece`,
+  },
+  [abi.DMA_E_POOL_FULL]: { code: "dma-pool-full", text: "the bounce pool has no free slots in one piece" },
+  [abi.DMA_E_NO_IOVA]: { code: "dma-no-iova", text: "the aperture has no free range of this size" },
+  [abi.DMA_E_NO_TABLE]: { code: "dma-no-table", text: "no page table is left" },
+  [abi.DMA_E_INJECTED]: { code: "dma-injected", text: "the failure was asked for" },
+};
+
+/** Why an access of a device was refused, by the engine's FAULT_* code. */
+export const FAULT_REASONS = {
+  [abi.FAULT_UNMAPPED]: "unmapped",
+  [abi.FAULT_DIRECTION]: "direction",
+  [abi.FAULT_RANGE]: "range",
+  [abi.FAULT_SCATTERED]: "scattered",
+} as const;
+export type FaultReason = (typeof FAULT_REASONS)[keyof typeof FAULT_REASONS];
+
 export const QUEUE_STATES = ["stopped", "live", "broken"] as const;
 export type QueueState = (typeof QUEUE_STATES)[number];
 
@@ -87,6 +130,8 @@ export const VIOLATIONS: Readonly<Record<number, Fault>> = {
     "H-V-01",
     "more slots were made available than the ring has free",
   ),
+  [abi.E_DMA_FAULT]: fault("dma-fault", "H-V-05", "the device was refused access to a buffer's bytes"),
+  [abi.E_RING_FAULT]: fault("ring-fault", "H-V-05", "the ring's own memory is not mapped any more"),
   [abi.E_USED_IDX]: fault("used-idx-jump", "H-D-02", "used.idx is ahead by more than is outstanding"),
   [abi.E_USED_ID_RANGE]: fault("used-id-out-of-range", "H-D-01", "a used id is not below the ring's size"),
   [abi.E_USED_ID_NOT_OUTSTANDING]: fault(
@@ -140,6 +185,12 @@ export const REFUSALS: Readonly<Record<number, Fault>> = {
     "space-overlap",
     "H-V-05",
     "the address space would show the engine's private part",
+  ),
+  [abi.R_DMA_MAP_FAILED]: fault("dma-map-failed", "F-D-01", "the buffer could not be mapped for the device"),
+  [abi.R_TOO_MANY_MAPPINGS]: fault(
+    "too-many-mappings",
+    "F-D-01",
+    "the buffer has more elements than the engine's maxSgs, for which mapping records are reserved",
   ),
   [abi.R_TABLE_SOURCE]: fault("table-source", "", `a threshold is 0 to ${abi.MAX_THRESHOLD}`),
 };

@@ -1,7 +1,9 @@
 import * as abi from "../assembly/abi.ts";
 import * as spec from "../assembly/spec.ts";
+import { Dma, type DmaSettings } from "./dma.ts";
 import type { Engine } from "./engine.ts";
 import { ConfigError, RefusedError } from "./errors.ts";
+import type { DmaBackend } from "./names.ts";
 
 /** Status of a device that runs: what `connect` assumes when nobody negotiates. */
 const RUNNING =
@@ -14,6 +16,8 @@ export class VirtioDevice {
   /** Control blocks in the memory. */
   readonly ptr: number;
   readonly space: number;
+  /** What a driver calls for the memory that it lends to this device. */
+  readonly dma: Dma;
   #window: { base: bigint; length: bigint; offset: number };
 
   /** @internal Made by the engine. */
@@ -22,6 +26,7 @@ export class VirtioDevice {
     this.index = index;
     this.ptr = engine.region(`device ${index}`).ptr;
     this.space = engine.region(`device ${index} address space`).ptr;
+    this.dma = new Dma(engine, index, this.space);
     this.status = RUNNING;
     // Bus addresses are places in the memory until a window says otherwise.
     const base = engine.sharedBase;
@@ -32,10 +37,13 @@ export class VirtioDevice {
   /**
    * The identity window through which this device's half reaches memory: bus addresses
    * [base, base + length) are the bytes from `offset` on. Set it before queues are enabled.
-   * @throws RefusedError when it would show the engine's private part, ConfigError outside the memory.
+   * @throws RefusedError when it would show the engine's private part, ConfigError outside the memory
+   * or behind another DMA backend than `direct`.
    */
   setWindow(window: { base: bigint; length: bigint; offset: number }): void {
     const { base, length, offset } = window;
+    if (this.dma.backend !== "direct")
+      throw new ConfigError(`the window is ${this.dma.backend}'s now: setDma("direct") first`);
     const end = BigInt(offset) + length;
     if (offset < 0 || length < 0n || end > BigInt(this.engine.memory.buffer.byteLength)) {
       throw new ConfigError(
@@ -47,6 +55,16 @@ export class VirtioDevice {
     const refusal = this.engine.wasm.spaceInit(this.space, this.engine.base, base, length, offset);
     if (refusal !== abi.OK) throw new RefusedError(refusal, 0, 0);
     this.#window = { base, length, offset };
+  }
+
+  /**
+   * What stands between this device and the memory for queues with ACCESS_PLATFORM; its counters
+   * and fault log start anew. `direct` until it is called.
+   * @throws ConfigError while a queue of the device is live or memory is mapped, and for a backend
+   * that nothing is reserved for (`EngineOptions.dma`).
+   */
+  setDma(backend: DmaBackend, settings: DmaSettings = {}): void {
+    this.dma.use(backend, settings, this.#window);
   }
 
   get window(): { base: bigint; length: bigint; offset: number } {

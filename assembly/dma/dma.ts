@@ -11,6 +11,8 @@ import {
   DMA_E_INJECTED,
   DMA_E_RANGE,
   DMA_MAPPING_ERROR,
+  DMA_SWIOTLB,
+  OK,
   OP_MAP,
   OP_SYNC_CPU,
   OP_SYNC_DEVICE,
@@ -19,30 +21,66 @@ import {
 } from "../abi";
 import { traceOp } from "../mem/trace";
 import { AddressSpace } from "./space";
+import {
+  BouncePool,
+  swiotlbMap,
+  swiotlbPlace,
+  swiotlbSyncForCpu,
+  swiotlbSyncForDevice,
+  swiotlbUnmap,
+} from "./swiotlb";
 
 /**
  * Maps `bytes` at `ptr` for the device: the handle, or DMA_MAPPING_ERROR with `space.failure` set.
  * `direction` and `attrs` are Linux's (abi.ts).
  */
 export function dmaMap(space: AddressSpace, ptr: u32, bytes: u32, direction: u32, attrs: u32): u32 {
-  if (space.failIn && --space.failIn == 0) return mapFailed(space, DMA_E_INJECTED);
-  if (!bytes) return mapFailed(space, DMA_E_EMPTY);
-  if (<u64>ptr + bytes > 1 << 32) return mapFailed(space, DMA_E_RANGE);
-  const dma = ptr;
+  const failure = space.failIn && --space.failIn == 0 ? DMA_E_INJECTED : mapError(space, ptr, bytes);
+  let dma = DMA_MAPPING_ERROR;
+  if (failure) {
+    space.failure = failure;
+  } else {
+    switch (space.kind) {
+      case DMA_SWIOTLB:
+        dma = swiotlbMap(space, ptr, bytes, direction, attrs);
+        break;
+      default:
+        dma = ptr;
+    }
+  }
+  if (dma == DMA_MAPPING_ERROR) {
+    space.mapFailures++;
+    return dma;
+  }
   space.maps++;
   if (attrs & DMA_ATTR_WEAK_ORDERING) space.weakOrderings++;
   traceOp(space.trace, OP_MAP, dma, bytes);
   return dma;
 }
 
+/** Why [ptr, ptr + bytes) can't be mapped, whatever the backend. */
+@inline
+function mapError(space: AddressSpace, ptr: u32, bytes: u32): u32 {
+  if (!bytes) return DMA_E_EMPTY;
+  const end = <u64>ptr + bytes;
+  if (end > (<u64>memory.size()) << 16) return DMA_E_RANGE;
+  return end > space.privateBase && ptr < space.privateEnd ? DMA_E_RANGE : OK;
+}
+
 /** Ends the mapping of `bytes` that `dmaMap` returned as `dma`, with the same direction. */
 export function dmaUnmap(space: AddressSpace, dma: u32, bytes: u32, direction: u32, attrs: u32): void {
+  switch (space.kind) {
+    case DMA_SWIOTLB:
+      if (!swiotlbUnmap(space, dma, direction, attrs)) return;
+      break;
+  }
   space.unmaps++;
   traceOp(space.trace, OP_UNMAP, dma, bytes);
 }
 
 /** Shows the CPU what the device wrote to `bytes` at `dma`, a part of a mapping. */
 export function dmaSyncForCpu(space: AddressSpace, dma: u32, bytes: u32, direction: u32): void {
+  if (space.kind == DMA_SWIOTLB) swiotlbSyncForCpu(space, dma, bytes, direction);
   space.syncsCpu++;
   space.syncBytesAsked += bytes;
   traceOp(space.trace, OP_SYNC_CPU, dma, bytes);
@@ -50,6 +88,7 @@ export function dmaSyncForCpu(space: AddressSpace, dma: u32, bytes: u32, directi
 
 /** Shows the device what the CPU wrote to `bytes` at `dma`, a part of a mapping. */
 export function dmaSyncForDevice(space: AddressSpace, dma: u32, bytes: u32, direction: u32): void {
+  if (space.kind == DMA_SWIOTLB) swiotlbSyncForDevice(space, dma, bytes, direction);
   space.syncsDevice++;
   space.syncBytesAsked += bytes;
   traceOp(space.trace, OP_SYNC_DEVICE, dma, bytes);
@@ -85,11 +124,19 @@ export function dmaUnmapSg(space: AddressSpace, elements: u32, count: u32, direc
 
 /** The driver's own memory behind a handle that is mapped. */
 export function dmaPlace(space: AddressSpace, dma: u32): u32 {
-  return dma;
+  return space.kind == DMA_SWIOTLB ? swiotlbPlace(changetype<BouncePool>(space.backend), dma) : dma;
 }
 
-function mapFailed(space: AddressSpace, failure: u32): u32 {
-  space.failure = failure;
-  space.mapFailures++;
-  return DMA_MAPPING_ERROR;
+/**
+ * Maps what a driver and its device share for as long as the queue lives, rings above all: the
+ * handle, or DMA_MAPPING_ERROR. It is dma_alloc_coherent's part of the work, and not counted: only an
+ * IOMMU has something to do, since a bounce pool's device sees the rings as they are.
+ */
+export function dmaMapCoherent(space: AddressSpace, ptr: u32, bytes: u32): u32 {
+  const failure = mapError(space, ptr, bytes);
+  if (failure) space.failure = failure;
+  return failure ? DMA_MAPPING_ERROR : ptr;
 }
+
+/** Ends what `dmaMapCoherent` returned. */
+export function dmaUnmapCoherent(_space: AddressSpace, _dma: u32, _bytes: u32): void {}

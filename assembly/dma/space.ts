@@ -7,11 +7,16 @@
 //                  |                             |
 //   memory        offset ...................... offset + length
 //
-// With ACCESS_PLATFORM the space's DMA backend comes in between (`kind`, dma.ts): it may narrow the
-// window to a bounce pool, or translate page by page. Without, the window is all there is.
+// With ACCESS_PLATFORM the space's DMA backend comes in between (`kind`, dma.ts). What the device
+// then reaches is the seen window:
+//
+//   direct    the same
+//   swiotlb   the part of it that holds the coherent ring areas and the bounce pool
+//   IOMMU     the aperture, 2^32 bus addresses from 0, each of which is translated (iommu.ts)
 
-import { OK, R_SPACE_OVERLAP } from "../abi";
-import { arenaOverlapsPrivate } from "../mem/arena";
+import { DMA_DIRECT, DMA_IOMMU_STRICT, OK, R_SPACE_OVERLAP } from "../abi";
+import { Arena, arenaOverlapsPrivate } from "../mem/arena";
+import { faultLogClear } from "./faults";
 
 @unmanaged
 export class AddressSpace {
@@ -24,8 +29,19 @@ export class AddressSpace {
   kind: u32;
   /** What a mapping's 32-bit handle lacks of its bus address: base - offset, or 0 under an IOMMU. */
   delta: u64;
+  /** The same three of the seen window; its offset is 0 under an IOMMU. */
+  seenBase: u64;
+  seenLength: u64;
+  seenOffset: u32;
   /** The backend's control block: the bounce pool or the IOMMU domain; 0 for direct. */
   backend: u32;
+  /** 1: a bounce pool copies in at map only what the device reads, as Linux did before 5.18. */
+  copyReadOnly: u32;
+  /** The engine's private part, of which nothing is ever mapped. */
+  privateBase: u32;
+  privateEnd: u32;
+  /** Faults are recorded here (faults.ts), unless it is 0. */
+  faultLog: u32;
   /** Operations are recorded here (mem/trace.ts), unless it is 0. */
   trace: u32;
   /** Pages that a device half writes through this space are logged here (mem/page-log.ts), unless it is 0. */
@@ -35,7 +51,7 @@ export class AddressSpace {
   /** A test's wish: the so-manieth map call from now fails; 0 for none. */
   failIn: u32;
 
-  // Counters of the DMA API's calls, since the space was set up. Bytes that a call asks for and bytes
+  // Counters of the DMA API's calls, since the backend was chosen. Bytes that a call asks for and bytes
   // that were really copied are counted apart.
   maps: u64;
   unmaps: u64;
@@ -48,10 +64,12 @@ export class AddressSpace {
   bounceBytes: u64;
   /** DMA_ATTR_WEAK_ORDERING asks for nothing here; that it was asked is counted. */
   weakOrderings: u64;
+  /** Accesses of the device that were refused. */
+  faults: u64;
 }
 
 /**
- * Makes an identity window; the caller has made sure that it lies in the memory.
+ * Makes an identity window with the direct backend; the caller has made sure that it lies in the memory.
  * R_SPACE_OVERLAP when it would show a peer the private part of the arena at `arena`.
  */
 export function spaceInit(ptr: u32, arena: u32, base: u64, length: u64, offset: u32): u32 {
@@ -60,8 +78,33 @@ export function spaceInit(ptr: u32, arena: u32, base: u64, length: u64, offset: 
   space.base = base;
   space.length = length;
   space.offset = offset;
-  space.delta = base - offset;
+  space.privateBase = changetype<Arena>(arena).base;
+  space.privateEnd = changetype<Arena>(arena).sharedBase;
+  spaceSetBackend(ptr, DMA_DIRECT, 0, offset, length);
   return OK;
+}
+
+/**
+ * Puts a backend in front of a space that nothing is mapped in, with its counters at 0. `seen`
+ * and `bytes` are the part of the window that a device still reaches, as a place in the memory;
+ * for an IOMMU 0 and 2^32.
+ */
+export function spaceSetBackend(ptr: u32, kind: u32, backend: u32, seen: u32, bytes: u64): void {
+  const space = changetype<AddressSpace>(ptr);
+  space.kind = kind;
+  space.backend = backend;
+  space.delta = kind >= DMA_IOMMU_STRICT ? 0 : busDelta(space);
+  space.seenBase = seen + space.delta;
+  space.seenLength = bytes;
+  space.seenOffset = seen;
+  space.failure = 0;
+  space.failIn = 0;
+  memory.fill(
+    ptr + offsetof<AddressSpace>("maps"),
+    0,
+    offsetof<AddressSpace>() - offsetof<AddressSpace>("maps"),
+  );
+  faultLogClear(space.faultLog);
 }
 
 /** Whether [addr, addr + bytes) lies in the window; neither the sum nor the difference can wrap. */

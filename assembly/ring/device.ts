@@ -6,6 +6,7 @@ import {
   E_TABLE_LENGTH,
   OK,
   POP_HEADER,
+  QUEUE_F_ACCESS_PLATFORM,
   QUEUE_F_INDIRECT,
   QUEUE_STOPPED,
   R_LEN_OVER_CAPACITY,
@@ -64,14 +65,17 @@ export class DeviceQueue extends Queue {
   generation: u32;
   /** Most elements of a buffer that are accepted (S-B-05, P-V-05); at most the ring's size. */
   maxChain: u32;
-  /** The identity window of the address space, and what turns a bus address in it into a place. */
+  /** What turns a bus address in the window into a place, and the place where the window starts. */
   windowDelta: u32;
+  windowPlace: u32;
   /** Most entries of an indirect table; 0 when tables were not negotiated. */
   tableEntries: u32;
   /** Last place where the longest buffer would fit the staging area of the burst that pops. */
   lastOut: u32;
   /** The generation where a handle has it. */
   handleBase: u32;
+  _pad0: u32;
+  /** What the device reaches: the space's identity window, or with ACCESS_PLATFORM what its backend shows. */
   windowBase: u64;
   windowLength: u64;
   /** Bus addresses of the three areas, as the driver gave them. */
@@ -101,34 +105,34 @@ export function placeRings(
   const driver = queue.driverAddr;
   const device = queue.deviceAddr;
   if (desc & (descAlign - 1) || driver & (areaAlign - 1) || device & (usedAlign - 1)) return R_RING_ALIGNMENT;
-  const base = queue.space.base;
-  const length = queue.space.length;
+  const space = queue.space;
+  const platform = (queue.flags & QUEUE_F_ACCESS_PLATFORM) != 0;
+  const base = platform ? space.seenBase : space.base;
+  const length = platform ? space.seenLength : space.length;
+  const offset = platform ? space.seenOffset : space.offset;
   if (!inWindow(base, length, desc, descBytes)) return R_RING_ADDRESS;
   if (!inWindow(base, length, driver, driverBytes)) return R_RING_ADDRESS;
   if (!inWindow(base, length, device, deviceBytes)) return R_RING_ADDRESS;
   if (overlap(desc, descBytes, driver, driverBytes)) return R_RING_OVERLAP;
   if (overlap(desc, descBytes, device, deviceBytes)) return R_RING_OVERLAP;
   if (overlap(driver, driverBytes, device, deviceBytes)) return R_RING_OVERLAP;
-  queue.desc = place(queue, desc);
-  queue.driverArea = place(queue, driver);
-  queue.deviceArea = place(queue, device);
+  queue.windowBase = base;
+  queue.windowLength = length;
+  queue.windowPlace = offset;
+  queue.windowDelta = offset - <u32>base;
+  queue.desc = <u32>desc + queue.windowDelta;
+  queue.driverArea = <u32>driver + queue.windowDelta;
+  queue.deviceArea = <u32>device + queue.windowDelta;
   // A window may turn an aligned bus address into a place that is not, where atomics would trap.
   if (queue.desc & (descAlign - 1)) return R_RING_ALIGNMENT;
   if (queue.driverArea & (areaAlign - 1)) return R_RING_ALIGNMENT;
   if (queue.deviceArea & (usedAlign - 1)) return R_RING_ALIGNMENT;
-  queue.windowBase = base;
-  queue.windowLength = length;
-  queue.windowDelta = queue.space.offset - <u32>base;
   // A completion that still carries an older generation is refused.
   queue.generation = (queue.generation + 1) & 0xffff;
   queue.handleBase = queue.generation << HANDLE_SHIFT;
   queue.tableEntries = queue.flags & QUEUE_F_INDIRECT ? queue.size : 0;
   if (queue.maxChain == 0 || queue.maxChain > queue.size) queue.maxChain = queue.size;
   return OK;
-}
-
-function place(queue: DeviceQueue, addr: u64): u32 {
-  return <u32>(addr - queue.space.base) + queue.space.offset;
 }
 
 /** Distances, not ends: an area may end at the very end of the bus addresses. */

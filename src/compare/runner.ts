@@ -129,7 +129,7 @@ async function memorySizes(
 ): Promise<Map<CasePlan, number>> {
   // The sizes of the control blocks are the compiler's; any engine can tell them.
   const { wasm } = await Engine.create({ queueSize: 1, batch: 1, maxSgs: 1, bufferBytes: 0, module });
-  const needed = plans.map(({ limits }) => placeParts(wasm, 0, planRegions(wasm, limits)).end);
+  const needed = plans.map(({ limits }) => placeParts(wasm, 0, planRegions(wasm, limits), limits).end);
   const most = needed.reduce((a, b) => Math.max(a, b));
   const id = plans[needed.indexOf(most)].arm.id;
   const room = given ?? MOST_BYTES;
