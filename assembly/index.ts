@@ -43,10 +43,10 @@ export {
   tlsfTake,
 } from "./mem/tlsf";
 export { opTraceBytes, opTraceInit } from "./mem/trace";
-export { checksumAddOdd, checksumComplete, checksumFold, checksumSeed, checksumVerify } from "./net/checksum";
-export { parseFrame, parseTunnel } from "./net/parse";
+export { checksumSeed, checksumVerify, hashFrame, parseFrame, parseTunnel } from "./net/calls";
+export { checksumAddOdd, checksumComplete, checksumFold } from "./net/checksum";
 export { checksumAdd, checksumCopy } from "./net/sum";
-export { hashFrame, toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
+export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";
 export { packedLoop, splitLoop } from "./ring/loop";
 export { mappingBytes } from "./ring/mappings";

@@ -1,0 +1,26 @@
+// What the host calls of this room where a frame's description is a parameter: to the host it is a place
+// in the memory, and an exported function with a class among its parameters would bring a runtime with it.
+
+import { checksumSeed as seed, checksumVerify as verify } from "./checksum";
+import { FrameInfo, parseFrame as parse, parseTunnel as tunnel } from "./parse";
+import { hashFrame as hash } from "./toeplitz";
+
+export function parseFrame(ptr: u32, bytes: u32, out: u32): bool {
+  return parse(ptr, bytes, changetype<FrameInfo>(out));
+}
+
+export function parseTunnel(ptr: u32, outer: u32, inner: u32): u32 {
+  return tunnel(ptr, changetype<FrameInfo>(outer), changetype<FrameInfo>(inner));
+}
+
+export function checksumSeed(ptr: u32, info: u32): bool {
+  return seed(ptr, changetype<FrameInfo>(info));
+}
+
+export function checksumVerify(ptr: u32, info: u32): u32 {
+  return verify(ptr, changetype<FrameInfo>(info));
+}
+
+export function hashFrame(ptr: u32, info: u32, types: u32, table: u32): u64 {
+  return hash(ptr, changetype<FrameInfo>(info), types, table);
+}
