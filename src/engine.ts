@@ -23,8 +23,11 @@ const PAGE = 65536;
 export interface EngineOptions extends LimitOptions {
   /** A memory to live in, private or shared; default: one of the engine's own, exactly as large as needed. */
   memory?: WebAssembly.Memory;
-  /** The part of `memory` that is the engine's, in bytes; default: all of it. Nothing outside is touched but rings and buffers. */
-  region?: { offset: number; length: number };
+  /**
+   * The part of `memory` that is the engine's, in bytes; default: all of it. Nothing outside is touched but rings and
+   * buffers. "append": the memory, which is in use already, is grown by a region at its end.
+   */
+  region?: { offset: number; length: number } | "append";
   /** Bytes of the engine's own memory, when more than needed is wanted. */
   memoryBytes?: number;
   /** The engine's code, where it can't be loaded from beside this file (workers, strict CSP). */
@@ -103,7 +106,8 @@ export class Engine {
       options.imports,
     );
     limits.heapBytes ||= probe.tlsfRegionBytes(limits.queues * limits.queueSize, limits.maxSgs * 16);
-    const base = options.region?.offset ?? 0;
+    const { region } = options;
+    const base = region === "append" ? (options.memory?.buffer.byteLength ?? 0) : (region?.offset ?? 0);
     const step = hasIommu(limits) ? 4096 : 64;
     if (!Number.isInteger(base) || base < 0 || base % step !== 0) {
       throw new ConfigError(`region.offset is ${base}, but must be a multiple of ${step}`);
@@ -113,14 +117,15 @@ export class Engine {
 
     let memory = options.memory;
     if (memory === undefined) {
-      if (options.region !== undefined)
+      if (region !== undefined)
         throw new ConfigError("region is given without the memory that it is a part of");
       const bytes = options.memoryBytes ?? needed;
       if (bytes < needed) throw new MemoryTooSmallError(needed, bytes);
       const pages = Math.ceil(bytes / PAGE);
       memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     }
-    const length = options.region?.length ?? memory.buffer.byteLength - base;
+    if (region === "append") grow(memory, needed);
+    const length = (region === "append" ? undefined : region?.length) ?? memory.buffer.byteLength - base;
     if (base + length > memory.buffer.byteLength) {
       throw new ConfigError(
         `the region ends at ${base + length}, but the memory has ${memory.buffer.byteLength} bytes`,
@@ -240,6 +245,14 @@ export class Engine {
 
 function isShared(memory: WebAssembly.Memory): boolean {
   return typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
+}
+
+function grow(memory: WebAssembly.Memory, bytes: number): void {
+  try {
+    memory.grow(Math.ceil(bytes / PAGE));
+  } catch {
+    throw new MemoryTooSmallError(bytes, 0, "but the memory can't be grown by as much");
+  }
 }
 
 async function start(

@@ -24,8 +24,8 @@ export class MemoryTooSmallError extends VringError {
   /** Bytes that are needed and that were there. */
   readonly needed: number;
   readonly given: number;
-  constructor(needed: number, given: number) {
-    super("memory-too-small", `these options need ${needed} bytes of memory, but only ${given} are given`);
+  constructor(needed: number, given: number, but = `but only ${given} are given`) {
+    super("memory-too-small", `these options need ${needed} bytes of memory, ${but}`);
     this.needed = needed;
     this.given = given;
   }

@@ -51,6 +51,30 @@ describe("creating an engine", () => {
     }
   });
 
+  it("appends its region to a memory that is in use, and leaves what was there", async () => {
+    const memory = new WebAssembly.Memory({ initial: 3 });
+    new Uint8Array(memory.buffer).fill(0xa5);
+    const engine = await createEngine({ ...SMALL, memory, region: "append" });
+    expect(engine.base).toBe(3 * 65536);
+    expect(engine.end).toBeLessThanOrEqual(memory.buffer.byteLength);
+    expect(memory.buffer.byteLength - engine.end).toBeLessThan(65536);
+    expect(engine.connect(0).driver.state).toBe("live");
+    expect(new Uint8Array(memory.buffer, 0, 3 * 65536).every((byte) => byte === 0xa5)).toBe(true);
+  });
+
+  it("says what it needs of a memory that can't be grown", async () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+    const error = await createEngine({ ...SMALL, memory, region: "append" }).catch((one: unknown) => one);
+    expect(error).toBeInstanceOf(MemoryTooSmallError);
+    expect((error as MemoryTooSmallError).message).toMatch(
+      /^these options need \d+ bytes of memory, but the memory can't be grown by as much$/,
+    );
+    expect(memory.buffer.byteLength).toBe(65536);
+    await expect(createEngine({ ...SMALL, region: "append" })).rejects.toThrow(
+      "region is given without the memory that it is a part of",
+    );
+  });
+
   it("holds a table of maxSgs elements for every ring entry by default", async () => {
     for (const maxSgs of [2, 19, 33, 34, 100]) {
       const engine = await createEngine({ queueSize: 128, batch: 1, maxSgs });
