@@ -1,4 +1,9 @@
-/** What a comparison produced: the shape of `--json`, and what every report is made from. */
+/**
+ * What a comparison produced: the shape of `--json`, and what every report is made from.
+ *
+ * The schema's number stays while fields are only added, and goes up when one goes away or comes to mean something
+ * else; so whoever reads the JSON must not mind fields that it doesn't know.
+ */
 
 export const RESULT_SCHEMA = 1;
 
@@ -35,6 +40,40 @@ export interface Counters {
   doorbells: number;
   interrupts: number;
 }
+
+/** What a driver's case counts beside that, per packet. */
+export interface DmaCounters {
+  maps: number;
+  unmaps: number;
+  syncsCpu: number;
+  syncsDevice: number;
+  syncBytesAsked: number;
+  syncBytesCopied: number;
+  pagesAllocated: number;
+  pagesFreed: number;
+  pagesReused: number;
+  /** Not per packet: of the buffers that were posted, the share that took no page allocation; 0 when none was posted. */
+  reuseRate: number;
+  iotlbHits: number;
+  iotlbMisses: number;
+  invalidations: number;
+  flushes: number;
+  /** Bytes that a bounce pool copied, for whatever call. */
+  bounceBytes: number;
+  /** Bytes that the driver copied out of receive buffers: small packets and parsed headers. */
+  headerCopyBytes: number;
+  faults: number;
+}
+
+/** One queue of a driver's case: its packets in a pass, and what each cost. The IOTLB's counters are the device's. */
+export interface QueueResult {
+  queue: number;
+  packets: number;
+  counters: Omit<Counters & DmaCounters, (typeof DEVICE_COUNTERS)[number]>;
+}
+
+/** What belongs to a device and not to one of its queues. */
+export const DEVICE_COUNTERS = ["iotlbHits", "iotlbMisses", "invalidations", "flushes"] as const;
 
 /** Packets a second over the baseline's, with the 95 % interval that the rounds give. */
 export interface Ratio {
@@ -76,6 +115,40 @@ export interface CaseResult extends CaseFields {
   ratio: Ratio;
   /** What the reader should know of this case: a cut burst, all packets beyond the threshold. */
   notes: string[];
+}
+
+/** By what a driver's case says which one it is, before what every case says. */
+export interface DriverFields {
+  /** The record's name. */
+  driver: string;
+  dma: string;
+  /** The receive buffers' kind; null for a case that transmits. */
+  rx: string | null;
+  /** Packets that a consumer holds, `all` until the end of a pass; null for a case that transmits. */
+  hold: number | "all" | null;
+  queues: number;
+  direction: "tx" | "rx";
+}
+
+/** One of the first operations of a queue, in their order. */
+export interface TracedOperation {
+  op: string;
+  queue: number;
+  /** What the numbers are depends on the operation: place or handle, and bytes, for most. */
+  a: number;
+  b: number;
+}
+
+/** `virtio-net/direct/rx`, with a part for every further dimension that has several values. */
+export interface DriverCaseResult extends CaseResult, DriverFields {
+  counters: Counters & DmaCounters;
+  perQueue: QueueResult[];
+  /** With `--trace-ops`. */
+  operations?: TracedOperation[];
+}
+
+export function isDriverCase(c: CaseResult): c is DriverCaseResult {
+  return "driver" in c;
 }
 
 export interface Comparison {

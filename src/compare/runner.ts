@@ -4,7 +4,7 @@ import { placeParts, planRegions } from "../layout.ts";
 import { type Traffic, trafficDigest } from "../net/traffic.ts";
 import { CaseBench, type CasePlan, macrotask } from "./bench.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
-import { groupBy } from "./report/format.ts";
+import { groupBy } from "./group.ts";
 import {
   type CaseResult,
   type Comparison,

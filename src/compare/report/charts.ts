@@ -2,32 +2,15 @@
 import * as Plot from "@observablehq/plot";
 import type { CaseResult } from "../result.ts";
 import { hasInterval } from "../statistics.ts";
+import type { ChartView, Series } from "./view.ts";
 
-/** How one table source is drawn: never by colour alone. */
-interface Series {
-  tables: string;
-  color: string;
-  symbol: string;
-  dash: string;
-}
-
-const KNOWN: readonly Series[] = [
-  { tables: "heap", color: "var(--heap)", symbol: "square", dash: "none" },
-  { tables: "freelist", color: "var(--freelist)", symbol: "circle", dash: "12 3" },
-  { tables: "grow", color: "var(--grow)", symbol: "triangle", dash: "6 3" },
-  { tables: "slot", color: "var(--slot)", symbol: "diamond", dash: "2 3" },
-  { tables: "per-node", color: "var(--per-node)", symbol: "plus", dash: "8 3 2 3" },
-  { tables: "direct", color: "currentColor", symbol: "times", dash: "1 3" },
-];
-
-/** The table sources of these cases, in a fixed order, each with its own colour, symbol and dash. */
-function seriesOf(cases: CaseResult[]): Series[] {
-  const present = new Set(cases.map(({ tables }) => tables));
-  const known = KNOWN.filter(({ tables }) => present.has(tables));
-  const others = [...present].filter((tables) => KNOWN.every((series) => series.tables !== tables));
+/** The series of these cases, in a fixed order, each with its own colour, symbol and dash. */
+function seriesOf(cases: CaseResult[], { known, series }: ChartView): Series[] {
+  const present = new Set(cases.map(series));
+  const others = [...present].filter((name) => known.every((one) => one.name !== name));
   return [
-    ...known,
-    ...others.map((tables) => ({ tables, color: "currentColor", symbol: "star", dash: "none" })),
+    ...known.filter(({ name }) => present.has(name)),
+    ...others.map((name) => ({ name, color: "currentColor", symbol: "star", dash: "none" })),
   ];
 }
 
@@ -35,9 +18,9 @@ const WIDTH = 920;
 const FACET = { label: null, padding: 0.06 };
 const STYLE = { background: "none", fontSize: "12px" };
 
-/** Scales that give every mark of a table source its colour and symbol. */
+/** Scales that give every mark of a series its colour and symbol. */
 function seriesScales(series: Series[]): Pick<Plot.PlotOptions, "color" | "symbol"> {
-  const domain = series.map(({ tables }) => tables);
+  const domain = series.map(({ name }) => name);
   return {
     color: { type: "ordinal", domain, range: series.map(({ color }) => color) },
     symbol: { domain, range: series.map(({ symbol }) => symbol) },
@@ -46,50 +29,41 @@ function seriesScales(series: Series[]): Pick<Plot.PlotOptions, "color" | "symbo
 
 type Drawing = SVGSVGElement | HTMLElement;
 
-/** Ratio to the baseline per case (at least one), with its interval; one panel per ring. The line at 1 is the baseline. */
-export function ratioChart(document: Document, label: string, cases: CaseResult[]): Drawing {
-  const arm = ({ id, ring }: CaseResult) => (id.startsWith(`${ring}/`) ? id.slice(ring.length + 1) : id);
-  const arms = [...new Set(cases.map(arm))];
+/** Ratio to the baseline per case (at least one), with its interval; one panel per facet. The line at 1 is the baseline. */
+export function ratioChart(document: Document, label: string, cases: CaseResult[], view: ChartView): Drawing {
+  const { facet, place, series } = view;
   const paired = cases.filter(({ ratio }) => hasInterval(ratio));
   return Plot.plot({
     document,
-    width: WIDTH,
-    height: 76 + 19 * arms.length,
-    marginLeft: 12 + 7 * Math.max(...arms.map((name) => name.length)),
-    marginRight: 16,
-    marginTop: 34,
-    marginBottom: 42,
-    style: STYLE,
+    ...placesFrame(cases, view),
     ariaLabel: label,
-    fx: { ...FACET, domain: [...new Set(cases.map(({ ring }) => ring))] },
     x: {
       domain: ratioDomain(cases),
       label: "times the baseline's packets a second →",
       labelAnchor: "center",
       ticks: 6,
     },
-    y: { type: "point", domain: arms, label: null, padding: 0.6 },
-    ...seriesScales(seriesOf(cases)),
+    ...seriesScales(seriesOf(cases, view)),
     marks: [
       Plot.frame({ stroke: "var(--line)" }),
       Plot.gridX({ stroke: "var(--line)", strokeOpacity: 1, ticks: 6 }),
       Plot.ruleX([1], { stroke: "currentColor", strokeWidth: 1.5 }),
       Plot.ruleY(paired, {
-        fx: "ring",
-        y: arm,
+        fx: facet,
+        y: place,
         x1: ({ ratio }: CaseResult) => ratio.low,
         x2: ({ ratio }: CaseResult) => ratio.high,
-        stroke: "tables",
+        stroke: series,
         strokeWidth: 2,
         marker: "tick",
         clip: true,
       }),
       Plot.dot(cases, {
-        fx: "ring",
+        fx: facet,
         x: ({ ratio }: CaseResult) => ratio.value,
-        y: arm,
-        stroke: "tables",
-        symbol: "tables",
+        y: place,
+        stroke: series,
+        symbol: series,
         fill: "var(--paper)",
         strokeWidth: 1.8,
         r: 3.5,
@@ -106,11 +80,34 @@ function ratioDomain(cases: CaseResult[]): [number, number] {
   return [Math.max(0, low - margin), high + margin];
 }
 
-/** Median ns per packet against sgs per packet, one line per table source; one panel per ring. */
-export function costChart(document: Document, label: string, cases: CaseResult[]): Drawing {
-  const series = seriesOf(cases);
+/** A chart with a row for each place and a panel for each facet. */
+function placesFrame(cases: CaseResult[], { facet, place }: ChartView): Plot.PlotOptions {
+  const places = [...new Set(cases.map(place))];
+  return {
+    width: WIDTH,
+    height: 76 + 19 * places.length,
+    marginLeft: 12 + 7 * Math.max(...places.map((name) => name.length)),
+    marginRight: 16,
+    marginTop: 34,
+    marginBottom: 42,
+    style: STYLE,
+    fx: { ...FACET, domain: [...new Set(cases.map(facet))] },
+    y: { type: "point", domain: places, label: null, padding: 0.6 },
+  };
+}
+
+/** What a packet costs in each case of a group. */
+export function costChart(document: Document, title: string, cases: CaseResult[], view: ChartView): Drawing {
+  return view.cost.by === "sgs"
+    ? sgsChart(document, `Nanoseconds per packet against sgs, ${title}`, cases, view)
+    : placesChart(document, `Nanoseconds per packet, ${title}`, cases, view);
+}
+
+/** Median ns per packet against sgs per packet, one line per series; one panel per facet. */
+function sgsChart(document: Document, label: string, cases: CaseResult[], view: ChartView): Drawing {
+  const series = seriesOf(cases, view);
   const sgs = [...new Set(cases.map(({ sg }) => sg))].sort((a, b) => a - b);
-  const at = { fx: "ring", x: "sg", y: ({ nsPerPacket }: CaseResult) => nsPerPacket.median };
+  const at = { fx: view.facet, x: "sg", y: medianOf };
   return Plot.plot({
     document,
     width: WIDTH,
@@ -121,7 +118,7 @@ export function costChart(document: Document, label: string, cases: CaseResult[]
     marginBottom: 42,
     style: STYLE,
     ariaLabel: label,
-    fx: { ...FACET, domain: [...new Set(cases.map(({ ring }) => ring))] },
+    fx: { ...FACET, domain: [...new Set(cases.map(view.facet))] },
     x: {
       type: "log",
       ticks: sgs,
@@ -135,16 +132,16 @@ export function costChart(document: Document, label: string, cases: CaseResult[]
     ...seriesScales(series),
     marks: [
       Plot.frame({ stroke: "var(--line)" }),
-      ...series.map(({ tables, dash }) =>
+      ...series.map(({ name, dash }) =>
         Plot.line(
-          cases.filter((c) => c.tables === tables),
-          { ...at, sort: "sg", stroke: "tables", strokeWidth: 1.8, strokeDasharray: dash },
+          cases.filter((c) => view.series(c) === name),
+          { ...at, sort: "sg", stroke: view.series, strokeWidth: 1.8, strokeDasharray: dash },
         ),
       ),
       Plot.dot(cases, {
         ...at,
-        stroke: "tables",
-        symbol: "tables",
+        stroke: view.series,
+        symbol: view.series,
         fill: "var(--paper)",
         strokeWidth: 1.8,
         r: 4,
@@ -153,9 +150,52 @@ export function costChart(document: Document, label: string, cases: CaseResult[]
   });
 }
 
+/** Median ns per packet of every case, with the samples' minimum and 95th percentile; one panel per facet. */
+function placesChart(document: Document, label: string, cases: CaseResult[], view: ChartView): Drawing {
+  const { facet, place, series } = view;
+  return Plot.plot({
+    document,
+    ...placesFrame(cases, view),
+    ariaLabel: label,
+    x: {
+      domain: [0, 1.05 * Math.max(...cases.map(({ nsPerPacket }) => nsPerPacket.p95))],
+      label: "ns per packet: median, from minimum to 95th percentile →",
+      labelAnchor: "center",
+      ticks: 6,
+    },
+    ...seriesScales(seriesOf(cases, view)),
+    marks: [
+      Plot.frame({ stroke: "var(--line)" }),
+      Plot.gridX({ stroke: "var(--line)", strokeOpacity: 1, ticks: 6 }),
+      Plot.ruleY(cases, {
+        fx: facet,
+        y: place,
+        x1: ({ nsPerPacket }: CaseResult) => nsPerPacket.min,
+        x2: ({ nsPerPacket }: CaseResult) => nsPerPacket.p95,
+        stroke: series,
+        strokeWidth: 2,
+      }),
+      Plot.dot(cases, {
+        fx: facet,
+        x: medianOf,
+        y: place,
+        stroke: series,
+        symbol: series,
+        fill: "var(--paper)",
+        strokeWidth: 1.8,
+        r: 3.5,
+      }),
+    ],
+  });
+}
+
+function medianOf({ nsPerPacket }: CaseResult): number {
+  return nsPerPacket.median;
+}
+
 /** What the colours, symbols and dashes of both charts stand for. */
-export function legend(document: Document, cases: CaseResult[]): Drawing {
-  const series = seriesOf(cases);
+export function legend(document: Document, cases: CaseResult[], view: ChartView): Drawing {
+  const series = seriesOf(cases, view);
   const step = 110;
   const at = series.map((s, i) => ({ ...s, x: i * step }));
   return Plot.plot({
@@ -183,8 +223,8 @@ export function legend(document: Document, cases: CaseResult[]): Drawing {
       Plot.dot(at, {
         x: ({ x }: { x: number }) => x + 16,
         y: 0,
-        stroke: "tables",
-        symbol: "tables",
+        stroke: "name",
+        symbol: "name",
         fill: "var(--paper)",
         strokeWidth: 1.8,
         r: 4,
@@ -192,7 +232,7 @@ export function legend(document: Document, cases: CaseResult[]): Drawing {
       Plot.text(at, {
         x: ({ x }: { x: number }) => x + 40,
         y: 0,
-        text: "tables",
+        text: "name",
         textAnchor: "start",
         fill: "currentColor",
       }),

@@ -1,6 +1,8 @@
 /** Numbers and words that the terminal table and the page share, so that both say the same. */
-import type { CaseResult, Comparison, Counters, Ratio, Workload } from "../result.ts";
+import { groupBy } from "../group.ts";
+import type { CaseResult, Comparison, Ratio, Workload } from "../result.ts";
 import { hasInterval } from "../statistics.ts";
+import { sharedDimensions, type View } from "./view.ts";
 
 const grouped = new Intl.NumberFormat("en-US");
 
@@ -40,18 +42,6 @@ export function ratio({ value, low, high }: Ratio): string {
   return `${value.toFixed(digits)} [${from}, ${to}]`;
 }
 
-/** The per-packet counters in the order in which the reports show them. */
-export const COUNTERS: readonly { key: keyof Counters; short: string; long: string }[] = [
-  { key: "tableTakes", short: "takes", long: "table takes" },
-  { key: "tableHits", short: "hits", long: "table hits" },
-  { key: "heapFalls", short: "heap", long: "falls to heap" },
-  { key: "directFalls", short: "direct", long: "falls to direct" },
-  { key: "localTakes", short: "local", long: "local takes" },
-  { key: "remoteTakes", short: "remote", long: "remote takes" },
-  { key: "doorbells", short: "bells", long: "doorbells" },
-  { key: "interrupts", short: "irqs", long: "interrupts" },
-];
-
 /** Labelled facts about a run, as both reports print them above the results. */
 export interface Fact {
   label: string;
@@ -59,14 +49,14 @@ export interface Fact {
 }
 
 /** What was run, on what, and how; one entry per line. */
-export function facts(comparison: Comparison): Fact[] {
+export function facts(comparison: Comparison, view: View): Fact[] {
   const { environment: env, cases } = comparison;
   return [
     ...workloadsOf(comparison).map((workload) => ({ label: "workload", text: describeWorkload(workload) })),
-    ...digestFacts(cases),
+    ...digestFacts(cases, view),
     { label: "machine", text: `${env.cpu}, ${plural(env.cores, "core")}, Node ${env.node}, V8 ${env.v8}` },
     { label: "memory", text: `${plural(env.memoryBytes, "byte")}, ${PLACEMENT[env.placement]}` },
-    { label: "run", text: sharedDimensions(cases).concat(roundsOf(cases)).join(", ") },
+    { label: "run", text: sharedDimensions(cases, view).concat(roundsOf(cases)).join(", ") },
   ]
     .filter(({ text }) => text !== "")
     .map(({ label, text }) => ({ label, text: printable(text) }));
@@ -93,49 +83,24 @@ function describeWorkload({ kind, file, packets, bytes }: Workload): string {
   return `${name}: ${plural(packets, "packet")} and ${plural(bytes, "byte")} a pass, ${measure(average)} bytes a packet`;
 }
 
-/** One line when every case of a frame delivered the same bytes, else one per digest that names its cases. */
-function digestFacts(cases: CaseResult[]): Fact[] {
-  const frames = groupBy(cases, ({ frame }) => frame);
-  return [...frames].flatMap(([frame, ofFrame]) => {
-    const digests = [...groupBy(ofFrame, ({ digest }) => digest)];
-    const where = frames.size === 1 ? "" : ` of ${describeFrame(frame)}`;
+/** One line when every case that should have delivered the same bytes did, else one per digest that names its cases. */
+function digestFacts(cases: CaseResult[], view: View): Fact[] {
+  const same = groupBy(cases, view.sameBytes);
+  return [...same].flatMap(([what, alike]) => {
+    const digests = [...groupBy(alike, ({ digest }) => digest)];
+    const where = same.size === 1 ? "" : ` of ${what}`;
     if (digests.length === 1) {
-      return [
-        { label: "digest", text: `${digests[0][0]}, the same in ${everyCase(ofFrame.length)}${where}` },
-      ];
+      return [{ label: "digest", text: `${digests[0][0]}, the same in ${everyCase(alike.length)}${where}` }];
     }
-    return digests.map(([digest, same]) => ({
+    return digests.map(([digest, of]) => ({
       label: "digest",
-      text: `${digest} in ${same.map(({ id }) => id).join(", ")}${where}: THE CASES DIFFER`,
+      text: `${digest} in ${of.map(({ id }) => id).join(", ")}${where}: THE CASES DIFFER`,
     }));
   });
 }
 
 function everyCase(n: number): string {
   return n === 1 ? "the one case" : `all ${n} cases`;
-}
-
-const TOUCH = { none: "payload not touched", header: "header read", copy: "payload copied" };
-
-/** The dimensions that a case has beside ring and tables: what to call a value of each. */
-const DIMENSIONS: readonly ((c: CaseResult) => string)[] = [
-  ({ frame }) => describeFrame(frame),
-  ({ sg }) => `${plural(sg, "sg")} a packet`,
-  ({ batch }) => `bursts of ${batch}`,
-  ({ ringSize }) => `ring ${ringSize}`,
-  ({ threshold }) => `threshold ${threshold}`,
-  ({ touch }) => TOUCH[touch],
-];
-
-/** What the title of a group of cases always names, also when there is one value only. */
-const TITLED = DIMENSIONS.slice(0, 2);
-
-function isShared(cases: CaseResult[], dimension: (c: CaseResult) => string): boolean {
-  return new Set(cases.map(dimension)).size === 1;
-}
-
-function sharedDimensions(cases: CaseResult[]): string[] {
-  return DIMENSIONS.filter((d) => !TITLED.includes(d) && isShared(cases, d)).map((d) => d(cases[0]));
 }
 
 function roundsOf(cases: CaseResult[]): string[] {
@@ -149,45 +114,6 @@ function roundsOf(cases: CaseResult[]): string[] {
 export function describeFrame(frame: string | number): string {
   if (typeof frame === "number") return `${frame}-byte frames`;
   return frame === "imix" ? "IMIX" : frame;
-}
-
-/** A group of cases that differ in ring and tables only. */
-export interface Group {
-  title: string;
-  cases: CaseResult[];
-}
-
-/** Cases by frame, sgs and whatever else varies, in the order of their first appearance. */
-export function groupCases(cases: CaseResult[]): Group[] {
-  return groupUnder(
-    DIMENSIONS.filter((d) => TITLED.includes(d) || !isShared(cases, d)),
-    cases,
-  );
-}
-
-/** The same without the sgs: a group is what one chart over sgs shows. */
-export function groupCasesAcrossSgs(cases: CaseResult[]): Group[] {
-  const [frame, sg] = TITLED;
-  return groupUnder(
-    DIMENSIONS.filter((d) => d === frame || (d !== sg && !isShared(cases, d))),
-    cases,
-  );
-}
-
-function groupUnder(named: typeof DIMENSIONS, cases: CaseResult[]): Group[] {
-  const groups = groupBy(cases, (c) => named.map((d) => d(c)).join(", "));
-  return [...groups].map(([title, inGroup]) => ({ title, cases: inGroup }));
-}
-
-/** The items by key, both in the order of first appearance. */
-export function groupBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const group = groups.get(key(item));
-    if (group === undefined) groups.set(key(item), [item]);
-    else group.push(item);
-  }
-  return groups;
 }
 
 /** A note, numbered from 1 for the footnotes, and the cases that carry it. */

@@ -5,22 +5,11 @@
 import { parseHTML } from "linkedom";
 import type { CaseResult, Comparison } from "../result.ts";
 import { costChart, legend, ratioChart } from "./charts.ts";
-import { baselineName, conclude, publishedElsewhere } from "./conclusion.ts";
-import {
-  COUNTERS,
-  count,
-  facts,
-  groupCases,
-  groupCasesAcrossSgs,
-  marks,
-  measure,
-  megapackets,
-  type Note,
-  notesOf,
-  perPacket,
-  ratio,
-} from "./format.ts";
+import { conclude, publishedElsewhere } from "./conclusion.ts";
+import { count, facts, marks, measure, megapackets, type Note, notesOf, perPacket, ratio } from "./format.ts";
 import { PAGE_STYLE } from "./page-style.ts";
+import { groupCases, type View } from "./view.ts";
+import { viewOf } from "./views.ts";
 
 /** A page without script and without any request: charts as SVG, every number as a table, light, dark and printed. */
 export function toHtml(comparison: Comparison): string {
@@ -30,26 +19,28 @@ export function toHtml(comparison: Comparison): string {
   );
   const page = new Page(document);
   const { cases } = comparison;
+  const view = viewOf(cases);
   page.add("h1", "vring compare");
   if (!comparison.complete) page.add("p", "Interrupted: only what was complete is shown.");
   if (cases.length === 0) page.add("p", "No case was completed.");
-  else addResults(page, comparison);
+  else addResults(page, comparison, view);
   page.add("h2", "What was run");
-  page.addFacts(facts(comparison).concat(optionFacts(comparison)));
+  page.addFacts(facts(comparison, view).concat(optionFacts(comparison)));
   return document.toString();
 }
 
-function addResults(page: Page, comparison: Comparison): void {
+function addResults(page: Page, comparison: Comparison, view: View): void {
   const { cases } = comparison;
   page.addList("ul", conclude(comparison));
   const published = publishedElsewhere(comparison);
   if (published !== undefined) page.add("p", published, "aside");
-  addCharts(page, cases);
+  addCharts(page, cases, view);
   const notes = notesOf(cases);
   page.add("h2", "Results");
-  page.addTable(RESULT_HEADS(baselineName(cases, cases)), grouped(cases, notes, resultCells));
+  page.addTable(RESULT_HEADS(view.baselineName(cases, cases)), grouped(cases, view, notes, resultCells));
   page.add("h2", "Counters per packet");
-  page.addTable(["case", ...COUNTERS.map(({ long }) => long)], grouped(cases, notes, counterCells));
+  const counters = (c: CaseResult): string[] => view.counters.map(({ value }) => perPacket(value(c)));
+  page.addTable(["case", ...view.counters.map(({ long }) => long)], grouped(cases, view, notes, counters));
   if (notes.length > 0) page.add("h2", "Notes");
   page.addList(
     "ol",
@@ -57,27 +48,27 @@ function addResults(page: Page, comparison: Comparison): void {
   );
 }
 
-function addCharts(page: Page, cases: CaseResult[]): void {
+function addCharts(page: Page, cases: CaseResult[], view: View): void {
   const { document } = page;
-  const groups = groupCasesAcrossSgs(cases);
-  page.add("h2", `Throughput against ${baselineName(cases, cases)}`);
+  const { charts } = view;
+  page.add("h2", `Throughput against ${view.baselineName(cases, cases)}`);
   page.add(
     "p",
     "Packets a second over the baseline's, with the 95 % interval that the rounds give. " +
       "An interval that crosses the line at 1 shows no difference.",
     "aside",
   );
-  for (const { title, cases: inGroup } of groups) {
+  for (const { title, cases: inGroup } of charts.ratioGroups(cases)) {
     const compared = inGroup.filter(({ id, ratio }) => ratio.baseline !== id);
     if (compared.length === 0) continue;
-    const chart = ratioChart(document, `Ratio to the baseline, ${title}`, compared);
-    page.addFigure(title, [legend(document, compared), chart]);
+    const chart = ratioChart(document, `Ratio to the baseline, ${title}`, compared, charts);
+    page.addFigure(title, [legend(document, compared, charts), chart]);
   }
-  const severalSgs = groups.filter((group) => new Set(group.cases.map(({ sg }) => sg)).size > 1);
-  if (severalSgs.length > 0) page.add("h2", "Cost against scatter-gather entries");
-  for (const { title, cases: inGroup } of severalSgs) {
-    const chart = costChart(document, `Nanoseconds per packet against sgs, ${title}`, inGroup);
-    page.addFigure(title, [legend(document, inGroup), chart]);
+  const costs = charts.cost.groups(cases);
+  if (costs.length > 0) page.add("h2", charts.cost.head);
+  for (const { title, cases: inGroup } of costs) {
+    const chart = costChart(document, title, inGroup, charts);
+    page.addFigure(title, [legend(document, inGroup, charts), chart]);
   }
 }
 
@@ -109,15 +100,11 @@ function resultCells(c: CaseResult): string[] {
   ];
 }
 
-function counterCells({ counters }: CaseResult): string[] {
-  return COUNTERS.map(({ key }) => perPacket(counters[key]));
-}
-
 /** A table's body: a row of cells, or the title of the rows that follow. */
 type Row = string[] | { title: string };
 
-function grouped(cases: CaseResult[], notes: Note[], cells: (c: CaseResult) => string[]): Row[] {
-  return groupCases(cases).flatMap(({ title, cases: inGroup }): Row[] => [
+function grouped(cases: CaseResult[], view: View, notes: Note[], cells: (c: CaseResult) => string[]): Row[] {
+  return groupCases(cases, view).flatMap(({ title, cases: inGroup }): Row[] => [
     { title },
     ...inGroup.map((c) => [c.id + marks(c, notes), ...cells(c)]),
   ]);

@@ -2,18 +2,10 @@
 import Table from "cli-table3";
 import type { CaseResult, Comparison } from "../result.ts";
 import { hasInterval, verdict } from "../statistics.ts";
-import { baselineName, conclude, publishedElsewhere } from "./conclusion.ts";
-import {
-  COUNTERS,
-  facts,
-  groupCases,
-  marks,
-  measure,
-  megapackets,
-  notesOf,
-  perPacket,
-  ratio,
-} from "./format.ts";
+import { conclude, publishedElsewhere } from "./conclusion.ts";
+import { facts, marks, measure, megapackets, notesOf, ratio } from "./format.ts";
+import { type Figure, groupCases, type View, varies } from "./view.ts";
+import { viewOf } from "./views.ts";
 
 /** How the table is written; colours are ANSI escapes and only there when asked for. */
 export interface TableOptions {
@@ -42,18 +34,19 @@ const WIDTH = 110;
 const LABEL = " ".repeat(10);
 
 /**
- * Facts about the run, one row per case in groups that differ in ring and tables only, notes, and a conclusion in
- * plain words. A counter that is the same in every case stands in one line under the table instead of a column.
+ * Facts about the run, one row per case in groups, notes, and a conclusion in plain words. A counter that is the same
+ * in every case stands in one line under the table instead of a column.
  * Ends with a newline.
  */
 export function toTable(comparison: Comparison, { color }: TableOptions): string {
   const { cases } = comparison;
   const paints = makePaints(color);
-  const blocks = [factLines(comparison, paints)];
+  const view = viewOf(cases);
+  const blocks = [factLines(comparison, view, paints)];
   if (!comparison.complete) blocks.push([paints.bad("Interrupted: only what was complete is shown.")]);
   if (cases.length === 0) blocks.push(["No case was completed."]);
   else {
-    blocks.push(resultLines(cases, paints), footLines(comparison));
+    blocks.push(resultLines(cases, view, paints), footLines(comparison, view));
     const said = conclude(comparison);
     if (said.length > 0) blocks.push(said.flatMap((line) => wrap(line, 2)));
   }
@@ -69,22 +62,22 @@ function makePaints(color: boolean): Paints {
   return { strong: paint(1, 22), faint: paint(2, 22), good: paint(32, 39), bad: paint(31, 39) };
 }
 
-function factLines(comparison: Comparison, { faint }: Paints): string[] {
-  return facts(comparison).flatMap(({ label, text }) => {
+function factLines(comparison: Comparison, view: View, { faint }: Paints): string[] {
+  return facts(comparison, view).flatMap(({ label, text }) => {
     const [first, ...rest] = wrap(text, 0, WIDTH - LABEL.length);
     return [faint(label.padEnd(LABEL.length)) + first, ...rest.map((line) => LABEL + line)];
   });
 }
 
-function resultLines(cases: CaseResult[], paints: Paints): string[] {
-  const columns = columnsFor(cases, paints);
+function resultLines(cases: CaseResult[], view: View, paints: Paints): string[] {
+  const columns = columnsFor(cases, view, paints);
   const table = new Table({
     head: columns.map(({ head }) => paints.strong(head)),
     colAligns: columns.map(({ align }) => align),
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0, compact: true },
     chars: PLAIN,
   });
-  for (const { title, cases: inGroup } of groupCases(cases)) {
+  for (const { title, cases: inGroup } of groupCases(cases, view)) {
     table.push([{ content: `\n${paints.strong(title)}`, colSpan: columns.length }]);
     for (const c of inGroup) table.push(columns.map(({ cell }) => cell(c)));
   }
@@ -110,37 +103,37 @@ const PLAIN = {
   middle: GAP,
 };
 
-function columnsFor(cases: CaseResult[], { good, bad }: Paints): Column[] {
+function columnsFor(cases: CaseResult[], view: View, { good, bad }: Paints): Column[] {
   const notes = notesOf(cases);
   const emphasis = { faster: good, slower: bad, undecided: (text: string) => text };
   const right = (head: string, cell: Column["cell"]): Column => ({ head, cell, align: "right" });
+  const spread = right("ns/pkt (min, p95)", ({ nsPerPacket: ns }) => {
+    return `${measure(ns.median)} (${measure(ns.min)}, ${measure(ns.p95)})`;
+  });
+  const costs = view.roomy
+    ? [spread, right("Gbit/s", ({ gbps }) => measure(gbps))]
+    : [right("ns/pkt", ({ nsPerPacket }) => measure(nsPerPacket.median))];
   return [
-    { head: "case", cell: (c) => c.id + marks(c, notes), align: "left" },
+    { head: "case", cell: (c) => view.row(c) + marks(c, notes), align: "left" },
     right("Mpps", ({ pps }) => megapackets(pps)),
-    right("ns/pkt (min, p95)", ({ nsPerPacket: ns }) => {
-      return `${measure(ns.median)} (${measure(ns.min)}, ${measure(ns.p95)})`;
-    }),
-    right("Gbit/s", ({ gbps }) => measure(gbps)),
-    right(`against ${baselineName(cases, cases)}`, (c) => {
+    ...costs,
+    right(`against ${view.baselineName(cases, cases)}`, (c) => {
       if (c.ratio.baseline === c.id) return "1";
       return emphasis[hasInterval(c.ratio) ? verdict(c.ratio) : "undecided"](ratio(c.ratio));
     }),
-    ...COUNTERS.filter(({ key }) => key !== "localTakes" && varies(cases, (c) => c.counters[key])).map(
-      ({ key, short }) => right(short, ({ counters }) => perPacket(counters[key])),
-    ),
+    ...columnFigures(cases, view).map(({ short, text }) => right(short, text)),
   ];
 }
 
-function varies(cases: CaseResult[], value: (c: CaseResult) => number): boolean {
-  return new Set(cases.map((c) => perPacket(value(c)))).size > 1;
+function columnFigures(cases: CaseResult[], { figures }: View): Figure[] {
+  return figures.filter((figure) => !figure.folded && varies(cases, figure));
 }
 
-function footLines(comparison: Comparison): string[] {
+function footLines(comparison: Comparison, view: View): string[] {
   const { cases } = comparison;
-  const same = COUNTERS.filter(({ key }) => !varies(cases, (c) => c.counters[key]));
-  const shared = same.map(({ key, long }) => `${long} ${perPacket(cases[0].counters[key])}`);
-  const columns = COUNTERS.filter((counter) => !same.includes(counter) && counter.key !== "localTakes");
-  const legend = columns.map(({ short, long }) => `${short} = ${long}`);
+  const same = view.figures.filter((figure) => !varies(cases, figure));
+  const shared = same.map(({ text, long }) => `${long} ${text(cases[0])}`);
+  const legend = columnFigures(cases, view).map(({ short, long }) => `${short} = ${long}`);
   const published = publishedElsewhere(comparison);
   return [
     ...(legend.length > 0 ? wrap(`Per packet: ${legend.join(", ")}.`) : []),

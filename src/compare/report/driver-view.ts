@@ -1,0 +1,179 @@
+/** How the reports show cases in which a driver's buffer policy moves packets through a DMA backend. */
+import { groupBy } from "../group.ts";
+import {
+  type CaseResult,
+  type Counters,
+  type DmaCounters,
+  type DriverCaseResult,
+  isDriverCase,
+} from "../result.ts";
+import { describeFrame, perPacket, plural } from "./format.ts";
+import { type Dimension, type Group, groupUnder, type Series, type View } from "./view.ts";
+
+const COUNTERS: Record<keyof (Counters & DmaCounters), string> = {
+  maps: "maps",
+  unmaps: "unmaps",
+  syncsCpu: "syncs for CPU",
+  syncsDevice: "syncs for device",
+  syncBytesAsked: "sync bytes asked",
+  syncBytesCopied: "sync bytes copied",
+  bounceBytes: "bounce bytes",
+  headerCopyBytes: "header copy bytes",
+  pagesAllocated: "pages allocated",
+  pagesFreed: "pages freed",
+  pagesReused: "pages reused",
+  reuseRate: "reuse rate",
+  iotlbHits: "IOTLB hits",
+  iotlbMisses: "IOTLB misses",
+  invalidations: "invalidations",
+  flushes: "flushes",
+  faults: "faults",
+  tableTakes: "table takes",
+  tableHits: "table hits",
+  heapFalls: "falls to heap",
+  directFalls: "falls to direct",
+  localTakes: "local takes",
+  remoteTakes: "remote takes",
+  doorbells: "doorbells",
+  interrupts: "interrupts",
+};
+
+const SERIES: readonly Series[] = [
+  { name: "virtio-net", color: "var(--heap)", symbol: "square", dash: "none" },
+  { name: "i40e", color: "var(--freelist)", symbol: "circle", dash: "12 3" },
+  { name: "i40e-6.1", color: "var(--slot)", symbol: "diamond", dash: "2 3" },
+  { name: "premapped", color: "var(--grow)", symbol: "triangle", dash: "6 3" },
+];
+
+const DIRECTION = { tx: "transmit", rx: "receive" };
+const TOUCH = {
+  none: "payload not touched by the device",
+  header: "header touched by the device",
+  copy: "payload moved by the device",
+};
+
+/** A driver's own fields. */
+const own = (text: (c: DriverCaseResult) => string) => (c: CaseResult) => (isDriverCase(c) ? text(c) : "");
+
+const frame: Dimension = { text: (c) => describeFrame(c.frame), stands: "title" };
+const direction: Dimension = { text: own((c) => DIRECTION[c.direction]), stands: "title" };
+const dma: Dimension = { text: own((c) => c.dma), stands: "title" };
+
+/** Bytes that the CPU copied beside the device's own work: at the bounce pool, and out of receive buffers. */
+const copied = own(({ counters }) => perPacket(counters.bounceBytes + counters.headerCopyBytes));
+
+const figure = (short: string, long: string, text: (c: DriverCaseResult) => string) => ({
+  short,
+  long,
+  text: own(text),
+  folded: false,
+});
+
+export const driverView: View = {
+  dimensions: [
+    frame,
+    direction,
+    dma,
+    { text: own(({ queues }) => plural(queues, "queue")), stands: "row if it varies" },
+    { text: own(({ hold }) => holding(hold)), stands: "row if it varies" },
+    { text: ({ ring }) => `${ring} ring`, stands: "title if it varies" },
+    { text: ({ batch }) => `bursts of ${batch}`, stands: "title if it varies" },
+    { text: ({ ringSize }) => `ring ${ringSize}`, stands: "title if it varies" },
+    { text: ({ touch }) => TOUCH[touch], stands: "title if it varies" },
+  ],
+  // Frames that a receive buffer doesn't take are left out, and several queues have a digest of digests.
+  sameBytes: own((c) => `${describeFrame(c.frame)}, ${DIRECTION[c.direction]}, ${plural(c.queues, "queue")}`),
+  row: own(rowName),
+  roomy: false,
+  figures: [
+    figure("maps", "maps", ({ counters }) => perPacket(counters.maps)),
+    figure("unmaps", "unmaps", ({ counters }) => perPacket(counters.unmaps)),
+    figure("syncs", "syncs for CPU + for device", ({ counters }) => {
+      return `${perPacket(counters.syncsCpu)}+${perPacket(counters.syncsDevice)}`;
+    }),
+    figure("pages", "pages allocated", ({ counters }) => perPacket(counters.pagesAllocated)),
+    figure("reuse", "share of the posted buffers that took no page allocation", ({ counters }) => {
+      return percent(counters.reuseRate);
+    }),
+    {
+      short: "copied",
+      long: "bytes copied to and from the bounce pool and out of receive buffers",
+      text: copied,
+      folded: false,
+    },
+    figure("iotlb", "share of the translations that the IOTLB had", hitRate),
+    figure("inval", "invalidations", ({ counters }) => perPacket(counters.invalidations)),
+    figure("faults", "faults", ({ counters }) => perPacket(counters.faults)),
+  ],
+  counters: (Object.entries(COUNTERS) as [keyof DmaCounters, string][]).map(([key, long]) => ({
+    long,
+    value: (c) => (isDriverCase(c) ? c.counters[key] : 0),
+  })),
+  baselineName,
+  concludes: (c) => (isDriverCase(c) ? `${DIRECTION[c.direction]}, ${c.driver}` : null),
+  telling: () => true,
+  shortId: own((c) => withoutPart(c.id, `${c.driver}/`).replace(`/${c.direction}`, "")),
+  published,
+  charts: {
+    ratioGroups: byBackend,
+    facet: own((c) => DIRECTION[c.direction]),
+    series: own((c) => c.driver),
+    known: SERIES,
+    place: own(rowName),
+    cost: { head: "Cost of a packet", by: "place", groups: byBackend },
+  },
+};
+
+/** The id without what the title of its group says. */
+function rowName({ id, dma: backend, direction: way }: DriverCaseResult): string {
+  return withoutPart(id, `/${backend}/${way}`);
+}
+
+function withoutPart(id: string, part: string): string {
+  return id.replace(part, "");
+}
+
+function byBackend(cases: CaseResult[]): Group[] {
+  const frames = groupBy(cases, frame.text);
+  return groupUnder(frames.size > 1 ? [dma, frame] : [dma], cases);
+}
+
+/** The baseline's driver when every case is compared with that driver's in its own place, else the one case's id. */
+function baselineName(all: CaseResult[], cases: CaseResult[]): string {
+  const ids = [...new Set(cases.map((c) => c.ratio.baseline))];
+  const baselines = all.filter(({ id }) => ids.includes(id)).filter(isDriverCase);
+  const drivers = new Set(baselines.map(({ driver }) => driver));
+  const inPlace = cases.every((c) => {
+    const baseline = baselines.find(({ id }) => id === c.ratio.baseline);
+    return (
+      baseline !== undefined && dma.text(c) === baseline.dma && direction.text(c) === direction.text(baseline)
+    );
+  });
+  if (drivers.size === 1 && inPlace) return baselines[0].driver;
+  return ids.length === 1 ? ids[0] : "the baseline";
+}
+
+function hitRate({ counters: { iotlbHits, iotlbMisses } }: DriverCaseResult): string {
+  return iotlbHits + iotlbMisses === 0 ? "-" : percent(iotlbHits / (iotlbHits + iotlbMisses));
+}
+
+/** `100%` and `0%` are exactly that. */
+function percent(share: number): string {
+  if (share === 0 || share === 1) return `${100 * share}%`;
+  return `${Math.min(99.9, Math.max(0.1, 100 * share)).toFixed(1)}%`;
+}
+
+function holding(hold: number | "all" | null): string {
+  if (hold === null) return "";
+  return hold === "all" ? "consumers hold all" : `consumers hold ${hold}`;
+}
+
+/** The complaint that the drivers' policies are an answer to; only beside both kinds of driver. */
+function published(cases: CaseResult[]): string | undefined {
+  const drivers = new Set(cases.filter(isDriverCase).map(({ driver }) => driver));
+  if (!drivers.has("virtio-net") || ![...drivers].some((name) => name.startsWith("i40e"))) return undefined;
+  return (
+    "Published elsewhere: a virtio-net physical function at 0.5 Mpps with 8 queues, against more than 1 Mpps for a " +
+    "virtual function; map and unmap per packet were suspected."
+  );
+}
