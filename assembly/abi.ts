@@ -24,8 +24,6 @@ export const QUEUE_SUSPENDED: u32 = 3;
 export const QUEUE_F_INDIRECT: u32 = 1;
 export const QUEUE_F_EVENT_IDX: u32 = 2;
 export const QUEUE_F_IN_ORDER: u32 = 4;
-/** The ring is packed: a handle that is made anew over a control block goes by it. */
-export const QUEUE_F_PACKED: u32 = 8;
 /** A buffer with a table keeps its first element direct (S-V-05 from the driver's side; split only). */
 export const QUEUE_F_DIRECT_HEAD: u32 = 16;
 
@@ -59,9 +57,9 @@ export const F_CONFIG_READ_ONLY: u32 = 12;
 export const F_CONFIG_RANGE: u32 = 13;
 export const F_QUEUE_UNKNOWN: u32 = 14;
 export const F_QUEUE_EARLY: u32 = 15;
-export const F_QUEUE_LIVE: u32 = 16;
+export const F_QUEUE_ENABLED: u32 = 16;
 export const F_QUEUE_REGISTERS: u32 = 17;
-export const F_QUEUE_NOT_LIVE: u32 = 18;
+export const F_QUEUE_NOT_ENABLED: u32 = 18;
 export const F_QUEUE_RESET_FEATURE: u32 = 19;
 export const F_QUEUE_DISABLE: u32 = 20;
 export const F_REGISTER_VALUE: u32 = 21;

@@ -64,6 +64,15 @@ export class QueueRegisters {
   driverHigh: u32;
   deviceLow: u32;
   deviceHigh: u32;
+  /** What each half was made with: a handle that is made anew over its control block goes by it. */
+  driverFeatures0: u32;
+  driverFeatures1: u32;
+  driverFeatures2: u32;
+  driverFeatures3: u32;
+  deviceFeatures0: u32;
+  deviceFeatures1: u32;
+  deviceFeatures2: u32;
+  deviceFeatures3: u32;
 }
 
 /** Whether queues may be worked: before DRIVER_OK (G-D-14, G-V-01) and after an error they may not. */

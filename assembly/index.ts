@@ -30,7 +30,7 @@ export { swiotlbBytes, swiotlbInit } from "./dma/swiotlb";
 export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/arena";
 export { copyBytes } from "./mem/copy";
 export { fnv1a } from "./mem/digest";
-export { pageLogBytes, pageLogInit } from "./mem/page-log";
+export { PAGE_LOG_BYTES } from "./mem/page-log";
 export { stackBytes } from "./mem/stack";
 export {
   tlsfCheck,

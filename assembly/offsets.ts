@@ -108,12 +108,14 @@ export const DEVICE_QUEUE_COUNT: u32 = offsetof<DeviceCore>("queueCount");
 export const DEVICE_FIRST_QUEUE: u32 = offsetof<DeviceCore>("firstQueue");
 export const DEVICE_CONFIG_BYTES: u32 = offsetof<DeviceCore>("configBytes");
 
-// QueueRegisters; of the six words of addresses, the first
+// QueueRegisters; of the six words of addresses and of features, the first
 export const REGISTER_SIZE: u32 = offsetof<QueueRegisters>("size");
 export const REGISTER_ENABLE: u32 = offsetof<QueueRegisters>("enable");
 export const REGISTER_RESET: u32 = offsetof<QueueRegisters>("reset");
 export const REGISTER_NOTIFY_DATA: u32 = offsetof<QueueRegisters>("notifyData");
 export const REGISTER_ADDRESSES: u32 = offsetof<QueueRegisters>("descLow");
+export const REGISTER_DRIVER_FEATURES: u32 = offsetof<QueueRegisters>("driverFeatures0");
+export const REGISTER_DEVICE_FEATURES: u32 = offsetof<QueueRegisters>("deviceFeatures0");
 
 // AddressSpace
 export const SPACE_BASE: u32 = offsetof<AddressSpace>("base");

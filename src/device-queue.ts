@@ -1,9 +1,9 @@
 import * as abi from "../assembly/abi.ts";
 import type { Engine } from "./engine.ts";
-import { ConfigError, RefusedError } from "./errors.ts";
-import { DEFAULT_FEATURES, Features, queueFlags } from "./features.ts";
-import { RING_FORMATS, type RingFormat } from "./names.ts";
-import { QueueHalf, type Segment } from "./queue.ts";
+import { RefusedError } from "./errors.ts";
+import { queueFlags } from "./features.ts";
+import type { RingFormat } from "./names.ts";
+import { madeWith, QueueHalf, ringOf, type Segment } from "./queue.ts";
 
 export interface DeviceQueueConfig {
   /** Default `split`; RING_PACKED in `features` says the same. */
@@ -57,29 +57,34 @@ export class DeviceQueue extends QueueHalf {
   #poppedView: Uint32Array;
   #usedView: Uint32Array;
 
-  /** @internal Made by `Engine.deviceQueue` and `Engine.connect`. */
-  constructor(engine: Engine, index: number, config: DeviceQueueConfig) {
-    const { wasm, limits } = engine;
-    super(engine, index, engine.region(`queue ${index} device`).ptr, config.device ?? 0);
-    const features =
-      config.features ??
-      (config.format === "packed" ? DEFAULT_FEATURES | Features.RING_PACKED : DEFAULT_FEATURES);
-    const format: RingFormat = config.format ?? (features & Features.RING_PACKED ? "packed" : "split");
-    if (!RING_FORMATS.includes(format))
-      throw new ConfigError(`format is "${format}", but must be split or packed`);
-    if (format === "split" && features & Features.RING_PACKED) {
-      throw new ConfigError('format is "split", but the features hold RING_PACKED: one of them must go');
-    }
+  /**
+   * @internal Made by `Engine.deviceQueue` and `Engine.connect`; without a config by `Engine.restoredDeviceQueue`,
+   * over a control block as it stands.
+   */
+  constructor(engine: Engine, index: number, config: DeviceQueueConfig | null) {
+    super(engine, index, engine.region(`queue ${index} device`).ptr, config && (config.device ?? 0));
+    const stored = madeWith(engine, index, "device");
+    const { format, features } = ringOf(config ?? { features: stored.read() });
     this.format = format;
     this.features = features;
-    this.#calls = deviceCalls(wasm, format);
+    this.#calls = deviceCalls(engine.wasm, format);
     this.#poppedView = engine.words(`queue ${index} staging popped`);
     this.#usedView = engine.words(`queue ${index} staging used`);
     this.#popped = this.#poppedView.byteOffset;
     this.#poppedBytes = this.#poppedView.byteLength;
     this.#used = this.#usedView.byteOffset;
+    if (config === null) return;
     if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
-    this.setWord(wasm.QUEUE_FLAGS.value, queueFlags(features));
+    stored.write(features, format);
+    this.#configure(config);
+    const refusal = this.#calls.enable(this.ptr);
+    if (refusal !== abi.OK) throw new RefusedError(refusal, index, 0);
+  }
+
+  #configure(config: DeviceQueueConfig): void {
+    const { engine, index } = this;
+    const { wasm, limits } = engine;
+    this.setWord(wasm.QUEUE_FLAGS.value, queueFlags(this.features));
     this.setWord(wasm.QUEUE_SIZE.value, config.size);
     this.setWord(wasm.QUEUE_CAPACITY.value, limits.queueSize);
     this.setWord(wasm.QUEUE_INDEX.value, index);
@@ -90,8 +95,6 @@ export class DeviceQueue extends QueueHalf {
     this.#setAddress(wasm.DEVICE_QUEUE_DESC_ADDR.value, config.desc);
     this.#setAddress(wasm.DEVICE_QUEUE_DRIVER_ADDR.value, config.driverArea);
     this.#setAddress(wasm.DEVICE_QUEUE_DEVICE_ADDR.value, config.deviceArea);
-    const refusal = this.#calls.enable(this.ptr);
-    if (refusal !== abi.OK) throw new RefusedError(refusal, index, 0);
   }
 
   /** Records of `popBurst`: handle, readable | writable << 16, readable bytes, writable bytes, then {ptr, bytes} each. */

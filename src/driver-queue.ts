@@ -1,9 +1,9 @@
 import * as abi from "../assembly/abi.ts";
 import type { Engine } from "./engine.ts";
 import { ConfigError, RefusedError } from "./errors.ts";
-import { DEFAULT_FEATURES, Features, queueFlags } from "./features.ts";
-import { RING_FORMATS, type RingFormat, TABLE_SOURCES, type TableSource } from "./names.ts";
-import { QueueHalf, type Segment } from "./queue.ts";
+import { Features, queueFlags } from "./features.ts";
+import { type RingFormat, TABLE_SOURCES, type TableSource } from "./names.ts";
+import { madeWith, QueueHalf, ringOf, type Segment } from "./queue.ts";
 
 export interface DriverQueueConfig {
   /** Default `split`; RING_PACKED in `features` says the same. */
@@ -24,7 +24,14 @@ export interface DriverQueueConfig {
   device?: number;
   /** What a kick carries in place of the queue's index under NOTIF_CONFIG_DATA. */
   notifyId?: number;
+  /**
+   * Whether the half goes by what its driver knows of the device (`VirtioDevice.driverView`) and not by the device's
+   * own block, as behind a transport. Default false.
+   */
+  behindTransport?: boolean;
 }
+
+const DEFAULT_TABLES: TableSource = "freelist";
 
 /** A buffer that came back: the token given at add, and the bytes that the device wrote. */
 export interface UsedBuffer {
@@ -72,66 +79,67 @@ export class DriverQueue extends QueueHalf {
   #stagedView: Uint32Array;
   #reclaimedView: Uint32Array;
 
-  /** @internal Made by `Engine.driverQueue` and `Engine.connect`. */
-  constructor(engine: Engine, index: number, config: DriverQueueConfig) {
-    const { wasm, limits } = engine;
-    super(engine, index, engine.region(`queue ${index} driver`).ptr, config.device ?? 0);
-    const features =
-      config.features ??
-      (config.format === "packed" ? DEFAULT_FEATURES | Features.RING_PACKED : DEFAULT_FEATURES);
-    const format: RingFormat = config.format ?? (features & Features.RING_PACKED ? "packed" : "split");
-    if (!RING_FORMATS.includes(format))
-      throw new ConfigError(`format is "${format}", but must be split or packed`);
-    if (format === "split" && features & Features.RING_PACKED) {
-      throw new ConfigError('format is "split", but the features hold RING_PACKED: one of them must go');
-    }
-    const source = config.tables ?? "freelist";
-    if (!Object.hasOwn(TABLE_SOURCES, source)) {
-      throw new ConfigError(
-        `tables is "${source}", but must be one of ${Object.keys(TABLE_SOURCES).join(", ")}`,
-      );
-    }
-    if (config.directHead && format === "packed") {
-      throw new ConfigError(
-        "directHead is for split rings: a packed list must not hold an INDIRECT descriptor (P-D-08)",
-      );
-    }
-    const notifyId = config.notifyId ?? index;
-    if (!Number.isInteger(notifyId) || notifyId < 0 || notifyId > 0xffff) {
-      throw new ConfigError(`notifyId is ${notifyId}, but must be a whole number from 0 to 65535`);
-    }
+  /**
+   * @internal Made by `Engine.driverQueue` and `Engine.connect`; without a config by `Engine.restoredDriverQueue`,
+   * over a control block as it stands.
+   */
+  constructor(engine: Engine, index: number, config: DriverQueueConfig | null) {
+    super(engine, index, engine.region(`queue ${index} driver`).ptr, config && (config.device ?? 0));
+    const stored = madeWith(engine, index, "driver");
+    const { format, features } = ringOf(config ?? { features: stored.read() });
+    if (config !== null) checkConfig(config, format);
     this.format = format;
     this.features = features;
-    this.#calls = driverCalls(wasm, format);
+    this.#calls = driverCalls(engine.wasm, format);
     this.#stagedView = engine.words(`queue ${index} staging add`);
     this.#reclaimedView = engine.words(`queue ${index} staging reclaimed`);
     this.#staged = this.#stagedView.byteOffset;
     this.#reclaimed = this.#reclaimedView.byteOffset;
+    const bus = (name: string): bigint =>
+      this.device.busAddress(engine.region(`queue ${index} ${name} area`).ptr);
+    this.addresses = { desc: bus("descriptor"), driverArea: bus("driver"), deviceArea: bus("device") };
+    if (config === null) return;
     // Nothing of a queue that runs, or whose buffers are out, is overwritten.
     if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
     if (this.outstanding !== 0) throw new RefusedError(abi.R_OUTSTANDING, index, 0);
+    stored.write(features, format);
+    this.#configure(config);
+    this.#configureTables(config);
+    const refusal = this.#calls.enable(this.ptr);
+    if (refusal !== abi.OK) throw new RefusedError(refusal, index, 0);
+    if (this.word(engine.wasm.DRIVER_CACHE_OFF.value)) {
+      this.warnings.push(
+        `queue ${index}: ${engine.region(`queue ${index} tables`).bytes} bytes are reserved for tables, too few for ` +
+          `a ${config.tables ?? DEFAULT_TABLES} of ${this.size} x ${config.threshold ?? engine.limits.threshold} ` +
+          "entries; it runs with the cache off",
+      );
+    }
+  }
 
-    const area = (name: string): number => engine.region(`queue ${index} ${name} area`).ptr;
-    const desc = area("descriptor");
-    const driverArea = area("driver");
-    const deviceArea = area("device");
-    const bus = (ptr: number): bigint => this.device.busAddress(ptr);
-    this.addresses = { desc: bus(desc), driverArea: bus(driverArea), deviceArea: bus(deviceArea) };
-    const tables = engine.region(`queue ${index} tables`);
-    let flags = queueFlags(features);
+  #configure(config: DriverQueueConfig): void {
+    const { engine, index, device } = this;
+    const { wasm, limits } = engine;
+    const place = (name: string): number => engine.region(`queue ${index} ${name}`).ptr;
+    let flags = queueFlags(this.features);
     if (config.directHead) flags |= abi.QUEUE_F_DIRECT_HEAD;
     this.setWord(wasm.QUEUE_FLAGS.value, flags);
     this.setWord(wasm.QUEUE_SIZE.value, config.size ?? limits.queueSize);
     this.setWord(wasm.QUEUE_CAPACITY.value, limits.queueSize);
     this.setWord(wasm.QUEUE_INDEX.value, index);
-    this.setWord(wasm.QUEUE_NOTIFY_ID.value, notifyId);
-    this.setWord(wasm.QUEUE_DEVICE.value, this.device.ptr);
-    this.setWord(wasm.QUEUE_SPACE.value, this.device.space);
-    this.setWord(wasm.QUEUE_DESC.value, desc);
-    this.setWord(wasm.QUEUE_DRIVER_AREA.value, driverArea);
-    this.setWord(wasm.QUEUE_DEVICE_AREA.value, deviceArea);
-    this.setWord(wasm.QUEUE_RECORDS.value, engine.region(`queue ${index} driver records`).ptr);
-    this.setWord(wasm.DRIVER_SOURCE.value, TABLE_SOURCES[source]);
+    this.setWord(wasm.QUEUE_NOTIFY_ID.value, config.notifyId ?? index);
+    this.setWord(wasm.QUEUE_DEVICE.value, config.behindTransport ? device.driverView : device.ptr);
+    this.setWord(wasm.QUEUE_SPACE.value, device.space);
+    this.setWord(wasm.QUEUE_DESC.value, place("descriptor area"));
+    this.setWord(wasm.QUEUE_DRIVER_AREA.value, place("driver area"));
+    this.setWord(wasm.QUEUE_DEVICE_AREA.value, place("device area"));
+    this.setWord(wasm.QUEUE_RECORDS.value, place("driver records"));
+  }
+
+  #configureTables(config: DriverQueueConfig): void {
+    const { engine, index } = this;
+    const { wasm, limits } = engine;
+    const tables = engine.region(`queue ${index} tables`);
+    this.setWord(wasm.DRIVER_SOURCE.value, TABLE_SOURCES[config.tables ?? DEFAULT_TABLES]);
     this.setWord(wasm.DRIVER_TABLE_MIN.value, config.tableAlways ? 1 : 2);
     this.setWord(wasm.DRIVER_THRESHOLD.value, config.threshold ?? limits.threshold);
     this.setWord(wasm.DRIVER_TABLES.value, tables.ptr);
@@ -143,14 +151,6 @@ export class DriverQueue extends QueueHalf {
       this.setWord(
         wasm.DRIVER_STACK_0.value + 4 * node,
         engine.region(`queue ${index} free tables, node ${node}`).ptr,
-      );
-    }
-    const refusal = this.#calls.enable(this.ptr);
-    if (refusal !== abi.OK) throw new RefusedError(refusal, index, 0);
-    if (this.word(wasm.DRIVER_CACHE_OFF.value)) {
-      this.warnings.push(
-        `queue ${index}: ${tables.bytes} bytes are reserved for tables, too few for a ${source} of ` +
-          `${this.size} x ${config.threshold ?? limits.threshold} entries; it runs with the cache off`,
       );
     }
   }
@@ -303,6 +303,23 @@ export class DriverQueue extends QueueHalf {
   #records(count: number): UsedBuffer[] {
     const words = this.reclaimed;
     return Array.from({ length: count }, (_, i) => ({ token: words[2 * i], len: words[2 * i + 1] }));
+  }
+}
+
+function checkConfig(config: DriverQueueConfig, format: RingFormat): void {
+  const { tables = DEFAULT_TABLES, directHead, notifyId = 0 } = config;
+  if (!Object.hasOwn(TABLE_SOURCES, tables)) {
+    throw new ConfigError(
+      `tables is "${tables}", but must be one of ${Object.keys(TABLE_SOURCES).join(", ")}`,
+    );
+  }
+  if (directHead && format === "packed") {
+    throw new ConfigError(
+      "directHead is for split rings: a packed list must not hold an INDIRECT descriptor (P-D-08)",
+    );
+  }
+  if (!Number.isInteger(notifyId) || notifyId < 0 || notifyId > 0xffff) {
+    throw new ConfigError(`notifyId is ${notifyId}, but must be a whole number from 0 to 65535`);
   }
 }
 

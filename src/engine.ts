@@ -15,6 +15,7 @@ import {
   type RegionRequest,
   resolveLimits,
 } from "./layout.ts";
+import { checkSnapshot, putSnapshot, type SnapshotPart, takeSnapshot } from "./snapshot.ts";
 import { VirtioDevice } from "./virtio-device.ts";
 import type { VringExports } from "./wasm.ts";
 
@@ -61,6 +62,7 @@ export class Engine {
   readonly end: number;
   readonly #limit: number;
   readonly #byName = new Map<string, Region>();
+  readonly #parts: SnapshotPart[] = [];
   #u32: Uint32Array;
 
   private constructor(
@@ -167,6 +169,63 @@ export class Engine {
   deviceQueue(index: number, config: DeviceQueueConfig): DeviceQueue {
     this.#checkIndex(index);
     return new DeviceQueue(this, index, config);
+  }
+
+  /**
+   * The driver half of queue `index` as the memory has it, after `restore`.
+   * @throws ConfigError when it was never enabled.
+   */
+  restoredDriverQueue(index: number): DriverQueue {
+    this.#checkIndex(index);
+    return new DriverQueue(this, index, null);
+  }
+
+  /** The device half of queue `index`, likewise. @throws ConfigError */
+  restoredDeviceQueue(index: number): DeviceQueue {
+    this.#checkIndex(index);
+    return new DeviceQueue(this, index, null);
+  }
+
+  /**
+   * Everything that the engine's region holds, with a header that says of which engine: queues and devices in the
+   * middle of their work included. Taken between calls. Allocates as much.
+   */
+  snapshot(): Uint8Array {
+    return takeSnapshot(this);
+  }
+
+  /**
+   * Puts a snapshot in the place of everything. The engine must have been made with the same options, and its devices
+   * with the same windows, backends and kinds. Handles of queues are made again (`restoredDriverQueue`,
+   * `restoredDeviceQueue`); device and driver cores do that by themselves.
+   * @throws SnapshotError for one that is damaged, or of another version or engine; then nothing has changed.
+   */
+  restore(snapshot: Uint8Array): void {
+    checkSnapshot(this, snapshot, this.#parts);
+    putSnapshot(this, snapshot);
+    for (const part of this.#parts) part.restored();
+  }
+
+  /**
+   * The pages of 4 KiB that devices have written since they were asked for last, in order, by number; see
+   * `VirtioDevice.logsPages`. Taken first and copied then, no write is missed. Allocates.
+   * @throws ConfigError without `pageLog`
+   */
+  takeWrittenPages(): number[] {
+    const words = this.words("page log");
+    const pages: number[] = [];
+    for (let at = 0; at < words.length; at++) {
+      // A device half in another thread may be marking.
+      for (let bits = words[at] === 0 ? 0 : Atomics.exchange(words, at, 0); bits !== 0; bits &= bits - 1) {
+        pages.push(32 * at + 31 - Math.clz32(bits & -bits));
+      }
+    }
+    return pages;
+  }
+
+  /** Names a part that has something outside the memory, and words by which a snapshot is known to be of its like. @internal */
+  onRestore(part: SnapshotPart): void {
+    this.#parts.push(part);
   }
 
   /** What lies where: one line a region. */

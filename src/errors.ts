@@ -62,6 +62,9 @@ export class QueueBrokenError extends VringError {
   }
 }
 
+/** A snapshot that is not to be had here: `snapshot-damaged`, `snapshot-version` or `snapshot-foreign`. Nothing has changed. */
+export class SnapshotError extends VringError {}
+
 /** A mapping that the device's DMA backend could not make; nothing is mapped that was not before. */
 export class DmaMapError extends VringError {
   readonly device: number;

@@ -29,8 +29,8 @@ export interface EngineLimits {
   configBytes: number;
   /** Bytes for each device's kind (src/device/), in the part that peers can't reach. Default 0. */
   stateBytes: number;
-  /** Bytes of the memory, from 0 on, whose pages written by devices can be logged. Default 0: no log. */
-  logBytes: number;
+  /** Whether the pages that devices write can be logged (`Engine.takeWrittenPages`); takes 128 KiB. Default false. */
+  pageLog: boolean;
   /** Bytes for packet data, in the part that peers can reach. Default 1 MiB. */
   bufferBytes: number;
   /** Bytes for the host's own use, in the part that peers can't reach. Default 0. */
@@ -74,7 +74,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     heapBytes: options.heapBytes ?? 0,
     configBytes: options.configBytes ?? 64,
     stateBytes: options.stateBytes ?? 0,
-    logBytes: options.logBytes ?? 0,
+    pageLog: options.pageLog ?? false,
     bufferBytes: options.bufferBytes ?? 1 << 20,
     scratchBytes: options.scratchBytes ?? 0,
     dma: options.dma ? resolveDma(options.dma) : null,
@@ -89,7 +89,6 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
   if (options.heapBytes !== undefined) check(limits, "heapBytes", 64, 2 ** 32 - PAGE);
   check(limits, "configBytes", 0, 4096);
   check(limits, "stateBytes", 0, 2 ** 32 - PAGE);
-  check(limits, "logBytes", 0, 2 ** 32);
   check(limits, "bufferBytes", 0, 2 ** 32 - PAGE);
   check(limits, "scratchBytes", 0, 2 ** 32 - PAGE);
   return limits;
@@ -97,7 +96,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
 
 function check(
   limits: EngineLimits,
-  name: Exclude<keyof EngineLimits, "dma">,
+  name: Exclude<keyof EngineLimits, "dma" | "pageLog">,
   least: number,
   most: number,
 ): void {
@@ -171,7 +170,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     take("private", `queue ${i} staging used`, staging.used);
     take("private", `queue ${i} staging reclaimed`, staging.reclaimed);
   }
-  if (limits.logBytes > 0) take("private", "page log", wasm.pageLogBytes(BigInt(limits.logBytes)));
+  if (limits.pageLog) take("private", "page log", wasm.PAGE_LOG_BYTES.value);
   take("private", "scratch", limits.scratchBytes);
   const rings = (i: number): void => {
     // The larger of both formats (3.2, 3.4): the event words belong to the areas whatever is negotiated.

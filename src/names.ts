@@ -59,7 +59,7 @@ export const FAULT_REASONS = {
 } as const;
 export type FaultReason = (typeof FAULT_REASONS)[keyof typeof FAULT_REASONS];
 
-export const QUEUE_STATES = ["stopped", "live", "broken"] as const;
+export const QUEUE_STATES = ["stopped", "live", "broken", "suspended"] as const;
 export type QueueState = (typeof QUEUE_STATES)[number];
 
 interface Fault {

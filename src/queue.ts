@@ -1,12 +1,47 @@
+import { Block } from "./block.ts";
 import type { Engine } from "./engine.ts";
-import { QueueBrokenError, RefusedError } from "./errors.ts";
-import { QUEUE_STATES, type QueueState, type RingFormat } from "./names.ts";
+import { ConfigError, QueueBrokenError, RefusedError } from "./errors.ts";
+import { DEFAULT_FEATURES, Features } from "./features.ts";
+import { QUEUE_STATES, type QueueState, RING_FORMATS, type RingFormat } from "./names.ts";
 import type { VirtioDevice } from "./virtio-device.ts";
 
 /** One {ptr, bytes} element of a buffer, as a place in the memory. */
 export interface Segment {
   ptr: number;
   bytes: number;
+}
+
+/** What a half speaks: by its features, by its format, or by both when they agree. @throws ConfigError */
+export function ringOf(config: { format?: RingFormat; features?: bigint }): {
+  format: RingFormat;
+  features: bigint;
+} {
+  const format = config.format ?? ((config.features ?? 0n) & Features.RING_PACKED ? "packed" : "split");
+  if (!RING_FORMATS.includes(format))
+    throw new ConfigError(`format is "${format}", but must be split or packed`);
+  const packed = format === "packed" ? Features.RING_PACKED : 0n;
+  const features = config.features ?? DEFAULT_FEATURES | packed;
+  if (format === "split" && features & Features.RING_PACKED) {
+    throw new ConfigError('format is "split", but the features hold RING_PACKED: one of them must go');
+  }
+  return { format, features };
+}
+
+/** What a half is made with, in the memory: a handle that is made anew over its control block goes by it. */
+export function madeWith(engine: Engine, queue: number, half: "driver" | "device"): MadeWith {
+  const block = new Block(engine, engine.region(`queue ${queue} registers`).ptr);
+  const { REGISTER_DRIVER_FEATURES, REGISTER_DEVICE_FEATURES } = engine.wasm;
+  const at = (half === "driver" ? REGISTER_DRIVER_FEATURES : REGISTER_DEVICE_FEATURES).value;
+  return {
+    read: () => block.bits(at),
+    write: (features, format) =>
+      block.setBits(at, format === "packed" ? features | Features.RING_PACKED : features),
+  };
+}
+
+interface MadeWith {
+  read(): bigint;
+  write(features: bigint, format: RingFormat): void;
 }
 
 /** What the handles of both halves have in common: a control block, its state, and its faults. */
@@ -18,11 +53,20 @@ export abstract class QueueHalf {
   readonly ptr: number;
   abstract readonly format: RingFormat;
 
-  protected constructor(engine: Engine, index: number, ptr: number, device: number) {
+  /** @param device null: the one that the control block says. */
+  protected constructor(engine: Engine, index: number, ptr: number, device: number | null) {
     this.engine = engine;
     this.index = index;
     this.ptr = ptr;
-    this.device = engine.device(device);
+    this.device = device === null ? this.#restoredDevice() : engine.device(device);
+  }
+
+  /** @throws ConfigError when the half was never put to work. */
+  #restoredDevice(): VirtioDevice {
+    const block = this.word(this.engine.wasm.QUEUE_DEVICE.value);
+    const device = this.engine.devices.find(({ ptr, driverView }) => block === ptr || block === driverView);
+    if (device === undefined) throw new ConfigError(`this half of queue ${this.index} was never enabled`);
+    return device;
   }
 
   get state(): QueueState {

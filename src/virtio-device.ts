@@ -13,8 +13,9 @@ const RUNNING =
 export class VirtioDevice {
   readonly engine: Engine;
   readonly index: number;
-  /** Control blocks in the memory. */
+  /** Control blocks in the memory: the device itself, and what a driver behind a transport knows of it. */
   readonly ptr: number;
+  readonly driverView: number;
   readonly space: number;
   /** What a driver calls for the memory that it lends to this device. */
   readonly dma: Dma;
@@ -25,6 +26,7 @@ export class VirtioDevice {
     this.engine = engine;
     this.index = index;
     this.ptr = engine.region(`device ${index}`).ptr;
+    this.driverView = engine.region(`device ${index} seen by its driver`).ptr;
     this.space = engine.region(`device ${index} address space`).ptr;
     this.dma = new Dma(engine, index, this.space);
     this.status = RUNNING;
@@ -74,6 +76,25 @@ export class VirtioDevice {
   /** The bus address of a place in the memory. */
   busAddress(ptr: number): bigint {
     return BigInt.asUintN(64, BigInt(ptr) - BigInt(this.#window.offset) + this.#window.base);
+  }
+
+  /**
+   * Whether pages that this device's half writes are logged from here on: payload, used rings and event words. What
+   * was logged is taken with `Engine.takeWrittenPages`. @throws ConfigError without the engine's `pageLog`
+   */
+  get logsPages(): boolean {
+    return this.engine.u32[(this.space + this.engine.wasm.SPACE_LOG.value) >>> 2] !== 0;
+  }
+  set logsPages(on: boolean) {
+    const log = on ? this.engine.region("page log").ptr : 0;
+    this.engine.u32[(this.space + this.engine.wasm.SPACE_LOG.value) >>> 2] = log;
+  }
+
+  /** Words that a snapshot must agree in: how the device reaches memory. @internal */
+  get identity(): readonly number[] {
+    const { SPACE_BASE, SPACE_LENGTH, SPACE_OFFSET, SPACE_KIND } = this.engine.wasm;
+    const wide = [SPACE_BASE, SPACE_LENGTH].flatMap(({ value }) => [value, value + 4]);
+    return [...wide, SPACE_OFFSET.value, SPACE_KIND.value].map((offset) => this.space + offset);
   }
 
   /** 2.1 Device Status Field. Queues are worked while it has DRIVER_OK and not DEVICE_NEEDS_RESET. */
