@@ -65,6 +65,37 @@ export class QueueBrokenError extends VringError {
 /** A snapshot that is not to be had here: `snapshot-damaged`, `snapshot-version` or `snapshot-foreign`. Nothing has changed. */
 export class SnapshotError extends VringError {}
 
+/** Why a driver core could not do what it was asked for, in words. */
+export const DRIVER_ERRORS = {
+  "wrong-device": "the device is of another kind",
+  "reset-timeout": "the status did not read 0 after a reset (G-D-08)",
+  "feature-missing": "the device does not offer a feature that this driver can't do without (G-D-07)",
+  "features-refused": "the device took FEATURES_OK back: it can't work with these features (G-D-12)",
+  "config-too-small": "the config space is smaller than the fields that this driver reads (G-D-10)",
+  "config-unstable": "the config space changed again and again while it was read (G-D-09)",
+  "config-early": "the config space is not written before FEATURES_OK (G-D-11)",
+  "queue-missing": "the device does not have a queue that this driver needs",
+  "queue-busy": "the queue is enabled already",
+  "queue-size": "the size is not one that the device and the format allow (V-D-03)",
+  "queue-refused": "the device did not enable the queue",
+  "no-queue": "the queue was not set up",
+  "needs-reset": "the device has raised DEVICE_NEEDS_RESET (G-D-04)",
+  "not-running": "the device does not run",
+  "not-negotiated": "the feature was not negotiated",
+  "queue-reset-timeout": "the queue's reset register did not read 0 (V-D-01)",
+  suspended: "the device is suspended (G-D-17)",
+  "suspend-timeout": "the device did not report that it is suspended (G-D-17)",
+  "resume-timeout": "the device did not report that it runs again (G-D-17)",
+} as const;
+
+/** What keeps a driver from working with its device. */
+export class DriverError extends VringError {
+  declare readonly code: keyof typeof DRIVER_ERRORS;
+  constructor(code: keyof typeof DRIVER_ERRORS, detail = "") {
+    super(code, detail === "" ? DRIVER_ERRORS[code] : `${DRIVER_ERRORS[code]}: ${detail}`);
+  }
+}
+
 /** A mapping that the device's DMA backend could not make; nothing is mapped that was not before. */
 export class DmaMapError extends VringError {
   readonly device: number;
