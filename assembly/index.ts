@@ -43,7 +43,16 @@ export {
   tlsfTake,
 } from "./mem/tlsf";
 export { opTraceBytes, opTraceInit } from "./mem/trace";
-export { checksumSeed, checksumVerify, hashFrame, parseFrame, parseTunnel } from "./net/calls";
+export {
+  checksumSeed,
+  checksumVerify,
+  hashFrame,
+  parseFrame,
+  parseTunnel,
+  segmentBurst,
+  segmentNext,
+  segmentStart,
+} from "./net/calls";
 export { checksumAddOdd, checksumComplete, checksumFold } from "./net/checksum";
 export { checksumAdd, checksumCopy } from "./net/sum";
 export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";

@@ -7,6 +7,7 @@ import { AddressSpace } from "./dma/space";
 import { BouncePool } from "./dma/swiotlb";
 import { Arena } from "./mem/arena";
 import { FrameInfo } from "./net/parse";
+import { Segmenter, SEGMENTER_BYTES as segmenterBytes } from "./net/segmenter";
 import { DeviceQueue } from "./ring/device";
 import { DriverQueue } from "./ring/driver";
 import { Loop } from "./ring/loop";
@@ -27,6 +28,7 @@ export const PACKED_DRIVER_BYTES: u32 = offsetof<PackedDriver>();
 export const SPLIT_DEVICE_BYTES: u32 = offsetof<SplitDevice>();
 export const PACKED_DEVICE_BYTES: u32 = offsetof<PackedDevice>();
 export const LOOP_BYTES: u32 = offsetof<Loop>();
+export const SEGMENTER_BYTES: u32 = segmenterBytes;
 export const FRAME_INFO_BYTES: u32 = offsetof<FrameInfo>();
 
 // Queue
@@ -180,3 +182,16 @@ export const FRAME_INFO_END: u32 = offsetof<FrameInfo>("end");
 export const FRAME_INFO_PROTOCOL: u32 = offsetof<FrameInfo>("protocol");
 export const FRAME_INFO_HOME_ADDRESS: u32 = offsetof<FrameInfo>("homeAddress");
 export const FRAME_INFO_ROUTE_ADDRESS: u32 = offsetof<FrameInfo>("routeAddress");
+
+// Segmenter
+export const SEGMENTER_GSO_TYPE: u32 = offsetof<Segmenter>("gsoType");
+export const SEGMENTER_GSO_SIZE: u32 = offsetof<Segmenter>("gsoSize");
+export const SEGMENTER_CSUM_START: u32 = offsetof<Segmenter>("csumStart");
+export const SEGMENTER_CSUM_OFFSET: u32 = offsetof<Segmenter>("csumOffset");
+export const SEGMENTER_OUTER_TRANSPORT: u32 = offsetof<Segmenter>("outerTransport");
+export const SEGMENTER_INNER_NETWORK: u32 = offsetof<Segmenter>("innerNetwork");
+export const SEGMENTER_OUTER_CSUM: u32 = offsetof<Segmenter>("outerCsum");
+export const SEGMENTER_FIXED_ID: u32 = offsetof<Segmenter>("fixedId");
+export const SEGMENTER_FRAGMENT_ID: u32 = offsetof<Segmenter>("fragmentId");
+export const SEGMENTER_SEGMENTS: u32 = offsetof<Segmenter>("segments");
+export const SEGMENTER_SEGMENT_BYTES: u32 = offsetof<Segmenter>("segmentBytes");

@@ -3,6 +3,8 @@
 
 import { checksumSeed as seed, checksumVerify as verify } from "./checksum";
 import { FrameInfo, parseFrame as parse, parseTunnel as tunnel } from "./parse";
+import { segmentBurst as burst, segmentNext as next } from "./segment";
+import { Segmenter, segmentStart as start } from "./segmenter";
 import { hashFrame as hash } from "./toeplitz";
 
 export function parseFrame(ptr: u32, bytes: u32, out: u32): bool {
@@ -23,4 +25,16 @@ export function checksumVerify(ptr: u32, info: u32): u32 {
 
 export function hashFrame(ptr: u32, info: u32, types: u32, table: u32): u64 {
   return hash(ptr, changetype<FrameInfo>(info), types, table);
+}
+
+export function segmentStart(segmenter: u32, ptr: u32, bytes: u32): u32 {
+  return start(changetype<Segmenter>(segmenter), ptr, bytes);
+}
+
+export function segmentNext(segmenter: u32, to: u32): u32 {
+  return next(changetype<Segmenter>(segmenter), to);
+}
+
+export function segmentBurst(segmenter: u32, to: u32, stride: u32, lengths: u32, count: u32): u32 {
+  return burst(changetype<Segmenter>(segmenter), to, stride, lengths, count);
 }

@@ -13,6 +13,12 @@ export const ETHERTYPE_QINQ: u32 = 0x88a8;
 export const IPV4_BYTES: u32 = 20;
 export const IPV6_BYTES: u32 = 40;
 export const IPV6_ADDRESS_BYTES: u32 = 16;
+export const IPV6_FRAGMENT_BYTES: u32 = 8;
+/** What the 16-bit length of an IPv4 packet can say. */
+export const MAX_PACKET_BYTES: u32 = 65535;
+/** More fragments: a flag in the word of the fragment offset. */
+export const IPV4_MORE_FRAGMENTS: u32 = 0x2000;
+export const IPV4_DONT_FRAGMENT: u32 = 0x4000;
 export const IPPROTO_TCP: u32 = 6;
 export const IPPROTO_UDP: u32 = 17;
 export const IPPROTO_AH: u32 = 51;
