@@ -122,6 +122,50 @@ export const FAULT_RANGE: u32 = 3;
 /** A ring's part or a table, each byte of which is mapped, but not in one piece. */
 export const FAULT_SCATTERED: u32 = 4;
 
+// Receive buffers (rx/)
+
+export const PAGE_SIZE: u32 = 4096;
+/** Bytes of the private word block of a page, and of the allocator's descriptor of one. */
+export const PAGE_RECORD: u32 = 32;
+export const PAGE_DESCRIPTOR: u32 = 16;
+
+export const RX_ALLOC_PER_PACKET: u32 = 0;
+export const RX_PAGE_REUSE: u32 = 1;
+export const RX_PAGE_REUSE_BUILD: u32 = 2;
+export const RX_PAGE_POOL: u32 = 3;
+export const RX_PREMAPPED: u32 = 4;
+
+/** The page pool's cache, how many pages fill it at once, and its recycle ring. */
+export const PAGE_POOL_CACHE: u32 = 128;
+export const PAGE_POOL_FILL: u32 = 64;
+export const PAGE_POOL_RING: u32 = 1024;
+
+/** A packet record, and the room for what is copied out of its buffer. */
+export const PACKET_RECORD: u32 = 32;
+export const PACKET_HEAD: u32 = 256;
+
+// What a check of pages found (mem/pages.ts, path/check.ts)
+
+export const PAGES_SOUND: u32 = 0;
+/** The allocator's own structure is broken. */
+export const PAGES_ALLOCATOR: u32 = 1;
+/** A page is free and has references, or is taken and has none. */
+export const PAGES_REFERENCES: u32 = 2;
+/** Pages taken are not pages allocated less pages freed, or free pages are miscounted. */
+export const PAGES_COUNT: u32 = 3;
+/** More references were put than there were. */
+export const PAGES_UNDERFLOW: u32 = 4;
+/** A page is in two places, or in none. */
+export const PAGES_PLACE: u32 = 5;
+/** The ring has another number of buffers than the pages that are lent say. */
+export const PAGES_IN_RING: u32 = 6;
+
+// When transmitted buffers are taken back (path/)
+
+export const RECLAIM_NEXT_TRANSMIT: u32 = 0;
+export const RECLAIM_COMPLETION: u32 = 1;
+export const RECLAIM_THRESHOLD: u32 = 2;
+
 // Where an indirect table comes from (ring/tables.ts)
 
 export const TABLES_DIRECT: u32 = 0;

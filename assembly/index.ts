@@ -31,6 +31,15 @@ export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/a
 export { copyBytes } from "./mem/copy";
 export { fnv1a } from "./mem/digest";
 export { PAGE_LOG_BYTES } from "./mem/page-log";
+export {
+  pagesCheck,
+  pagesControlBytes,
+  pagesDescriptorBytes,
+  pagesGet,
+  pagesInit,
+  pagesPut,
+  pagesTake,
+} from "./mem/pages";
 export { stackBytes } from "./mem/stack";
 export {
   tlsfCheck,
@@ -57,6 +66,10 @@ export { checksumAddOdd, checksumComplete, checksumFold } from "./net/checksum";
 export { checksumAdd, checksumCopy } from "./net/sum";
 export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";
+export { portsCheck } from "./path/check";
+export { portBytes } from "./path/port";
+export { portClose, portDigest, portOpen, portsReceive, portsTransmit } from "./path/run";
+export { portFlat } from "./path/transmit";
 export { packedLoop, splitLoop } from "./ring/loop";
 export { mappingBytes } from "./ring/mappings";
 export {
@@ -103,3 +116,5 @@ export {
   splitDriverSuppress,
 } from "./ring/split-driver";
 export { tablesListed } from "./ring/tables";
+export { consumerInit } from "./rx/consumer";
+export { headersBytes } from "./rx/headers";

@@ -90,6 +90,7 @@ export class Engine {
     const heap = this.region("heap");
     wasm.tlsfInit(this.region("heap control").ptr, heap.ptr, heap.bytes);
     if (limits.dma !== null) initDma(this, limits.dma);
+    if (limits.pages > 0) this.#initPages();
     this.devices = Array.from({ length: limits.devices }, (_, index) => new VirtioDevice(this, index));
   }
 
@@ -273,6 +274,19 @@ export class Engine {
   /** Whether the general allocator's region, lists and maps agree. */
   heapIsSound(): boolean {
     return this.wasm.tlsfCheck(this.region("heap control").ptr) === TLSF_SOUND;
+  }
+
+  #initPages(): void {
+    const { pages, nodes } = this.limits;
+    const at = (name: string): number => this.region(name).ptr;
+    this.wasm.pagesInit(
+      at("page control"),
+      at("page descriptors"),
+      at("page records"),
+      at("pages"),
+      pages,
+      nodes,
+    );
   }
 
   #take(request: RegionRequest): Region {

@@ -35,6 +35,12 @@ export interface EngineLimits {
   bufferBytes: number;
   /** Bytes for the host's own use, in the part that peers can't reach. Default 0. */
   scratchBytes: number;
+  /** Pages of 4 KiB for receive buffers, spread over the nodes. Default 0. */
+  pages: number;
+  /** Queues that the engine's own run loops can work: each has a port. Default 0. */
+  ports: number;
+  /** Packets that a port's consumer can have at a time. Default 0. */
+  packets: number;
   /** What is reserved for DMA backends, or null: then no queue's driver half can have ACCESS_PLATFORM. */
   dma: DmaLimits | null;
 }
@@ -78,6 +84,9 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     bufferBytes: options.bufferBytes ?? 1 << 20,
     scratchBytes: options.scratchBytes ?? 0,
     dma: options.dma ? resolveDma(options.dma) : null,
+    pages: options.pages ?? 0,
+    ports: options.ports ?? 0,
+    packets: options.packets ?? 0,
   };
   check(limits, "queues", 1, 65536);
   check(limits, "queueSize", 1, spec.VIRTQ_MAX_SIZE);
@@ -91,6 +100,9 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
   check(limits, "stateBytes", 0, 2 ** 32 - PAGE);
   check(limits, "bufferBytes", 0, 2 ** 32 - PAGE);
   check(limits, "scratchBytes", 0, 2 ** 32 - PAGE);
+  check(limits, "pages", 0, 2 ** 20 - 16);
+  check(limits, "ports", 0, limits.queues);
+  check(limits, "packets", 0, 2 ** 24);
   return limits;
 }
 
@@ -128,13 +140,45 @@ export function hasIommu({ dma }: EngineLimits): boolean {
   return dma?.backends.some((backend) => backend.startsWith("iommu")) ?? false;
 }
 
+type Take = (part: Part, name: string, bytes: number, align?: number) => void;
+
+/** The page allocator's private part, and what the run loops need for each port (assembly/path/, assembly/rx/). */
+function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
+  const { pages, ports, packets, nodes, queueSize } = limits;
+  if (pages > 0) {
+    take("private", "page control", wasm.pagesControlBytes(nodes));
+    take("private", "page descriptors", wasm.pagesDescriptorBytes(pages, nodes));
+    take("private", "page records", pages * abi.PAGE_RECORD);
+  }
+  if (ports > 0) take("private", "ports", ports * 4);
+  for (let i = 0; i < ports; i++) {
+    take("private", `port ${i}`, wasm.portBytes());
+    if (pages === 0) continue;
+    // As many buffers as a ring, a pool's cache, or all pages.
+    const waiting = Math.max(powerOfTwo(queueSize), abi.PAGE_POOL_CACHE, pages);
+    take("private", `port ${i} receive buffers`, wasm.RX_RING_BYTES.value);
+    take("private", `port ${i} waiting buffers`, waiting * 4);
+    take("private", `port ${i} recycled pages`, abi.PAGE_POOL_RING * 4);
+    take("private", `port ${i} consumer`, wasm.CONSUMER_BYTES.value);
+    take("private", `port ${i} held packets`, powerOfTwo(packets) * 4);
+    take("private", `port ${i} free packets`, wasm.stackBytes(packets));
+    take("private", `port ${i} packets`, packets * abi.PACKET_RECORD);
+    take("private", `port ${i} packet heads`, packets * abi.PACKET_HEAD);
+  }
+}
+
+/** The least power of two that is not below `value`; 1 for 0. */
+export function powerOfTwo(value: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, value)));
+}
+
 /** Every region that the limits ask for, in the order in which the arena hands them out. */
 export function planRegions(wasm: VringExports, limits: EngineLimits): RegionRequest[] {
   const { queueSize: size, nodes, threshold, dma } = limits;
   const line = abi.CACHE_LINE;
   const staging = stagingBytes(limits);
   const regions: RegionRequest[] = [];
-  const take = (part: Part, name: string, bytes: number, align = line): void => {
+  const take: Take = (part, name, bytes, align = line) => {
     regions.push({ name, part, bytes, align });
   };
   for (let i = 0; i < limits.devices; i++) {
@@ -171,6 +215,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     take("private", `queue ${i} staging reclaimed`, staging.reclaimed);
   }
   if (limits.pageLog) take("private", "page log", wasm.PAGE_LOG_BYTES.value);
+  planPorts(wasm, limits, take);
   take("private", "scratch", limits.scratchBytes);
   const rings = (i: number): void => {
     // The larger of both formats (3.2, 3.4): the event words belong to the areas whatever is negotiated.
@@ -199,6 +244,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
   }
   take("shared", "heap", limits.heapBytes);
   take("shared", "buffers", limits.bufferBytes);
+  if (limits.pages > 0) take("shared", "pages", limits.pages * abi.PAGE_SIZE, abi.PAGE_SIZE);
   return regions;
 }
 

@@ -222,6 +222,20 @@ function unlink(tlsf: Tlsf, block: Block, fl: u32, sl: u32): void {
   if (!slMap) tlsf.flMap &= ~(1 << fl);
 }
 
+/** Calls for a walk: the first block, one past the last, and a block's bytes, whose bit 0 says that it is free. */
+@inline
+export function tlsfFirst(control: u32): u32 {
+  return changetype<Tlsf>(control).first;
+}
+@inline
+export function tlsfEnd(control: u32): u32 {
+  return changetype<Tlsf>(control).end;
+}
+@inline
+export function tlsfSizeAndFree(block: u32): u32 {
+  return changetype<Block>(block).sizeAndFree;
+}
+
 /** Blocks that are taken, counted by walking the region: what a leak check may trust. */
 export function tlsfLiveBlocks(control: u32): u32 {
   const tlsf = changetype<Tlsf>(control);

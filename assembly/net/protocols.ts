@@ -19,9 +19,12 @@ export const MAX_PACKET_BYTES: u32 = 65535;
 /** More fragments: a flag in the word of the fragment offset. */
 export const IPV4_MORE_FRAGMENTS: u32 = 0x2000;
 export const IPV4_DONT_FRAGMENT: u32 = 0x4000;
+export const IPPROTO_ICMP: u32 = 1;
 export const IPPROTO_TCP: u32 = 6;
 export const IPPROTO_UDP: u32 = 17;
 export const IPPROTO_AH: u32 = 51;
+export const IPPROTO_ICMPV6: u32 = 58;
+export const IPPROTO_SCTP: u32 = 132;
 export const HOP_BY_HOP: u32 = 0;
 export const IPV6_ROUTING: u32 = 43;
 export const IPV6_FRAGMENT: u32 = 44;
@@ -30,6 +33,10 @@ export const OPTION_PAD1: u32 = 0;
 /** RFC 6275, 6.3 and 6.4 */
 export const OPTION_HOME_ADDRESS: u32 = 0xc9;
 export const ROUTING_TYPE_2: u32 = 2;
+
+// RFC 792 and RFC 4443, RFC 9260
+export const ICMP_BYTES: u32 = 8;
+export const SCTP_BYTES: u32 = 12;
 
 // RFC 9293, RFC 768
 export const TCP_BYTES: u32 = 20;

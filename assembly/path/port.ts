@@ -1,0 +1,238 @@
+// A port: one queue with its driver's policy and what is at the far end of it. Everything that a run of
+// packets needs has a place here, so that one call moves a pass of packets through all queues, and the
+// policy of a driver (src/system/records.ts) is nothing but words in this block.
+//
+// A host data path is a further step between a port's two halves; transmit.ts and receive.ts are where.
+
+import { OP_RECLAIM } from "../abi";
+import { AddressSpace } from "../dma/space";
+import { OpTrace, traceOp } from "../mem/trace";
+import { DeviceQueue } from "../ring/device";
+import { DriverQueue } from "../ring/driver";
+import {
+  packedDeviceArm,
+  packedDeviceMarkAllUsed,
+  packedDeviceMarkUsed,
+  packedDevicePop,
+  packedDevicePublishUsed,
+} from "../ring/packed-device";
+import {
+  packedDriverAdd,
+  packedDriverArm,
+  packedDriverDetach,
+  packedDriverPublish,
+  packedDriverReclaim,
+} from "../ring/packed-driver";
+import {
+  splitDeviceArm,
+  splitDeviceMarkAllUsed,
+  splitDeviceMarkUsed,
+  splitDevicePop,
+  splitDevicePublishUsed,
+} from "../ring/split-device";
+import {
+  splitDriverAdd,
+  splitDriverArm,
+  splitDriverDetach,
+  splitDriverPublish,
+  splitDriverReclaim,
+} from "../ring/split-driver";
+import { Consumer } from "../rx/consumer";
+import { RxRing } from "../rx/rx-ring";
+
+@unmanaged
+export class Port {
+  driver: DriverQueue;
+  device: DeviceQueue;
+  /** 1 for a packed ring. */
+  packed: u32;
+  /** The port's number in traces. */
+  index: u32;
+  /** Most packets of a burst. */
+  batch: u32;
+  /** Staging areas of the queue (abi.ts). */
+  add: u32;
+  popped: u32;
+  poppedBytes: u32;
+  used: u32;
+  reclaimed: u32;
+
+  // A pass: `frames` of them from `stream` on, of which `done` went; the next is at `cursor`.
+  // Transmit: records for add. Receive: {ptr, bytes} of each frame, the device header in front of it.
+  stream: u32;
+  cursor: u32;
+  frames: u32;
+  done: u32;
+  /** Packets still to go in this call. */
+  left: u32;
+  /** Bytes in front of each frame that are a device header, not packet. */
+  headerBytes: u32;
+  /** What the device moves of a frame: TOUCH_*. */
+  touch: u32;
+  /** Where the device reads to, with room for the longest packet. */
+  target: u32;
+  /** TOUCH_HEADER: what was read, so that it has to be. */
+  sum: u32;
+
+  // Transmit policy
+  /** RECLAIM_*, and below how many free descriptors RECLAIM_THRESHOLD does. */
+  reclaimAt: u32;
+  reclaimBelow: u32;
+  /** A burst ends with less than that free, unless nothing is under way. */
+  stopBelow: u32;
+  /** Descriptors of a packet. */
+  descriptors: u32;
+  /** 1: the buffers are mapped, a packet costs one sync. */
+  premapped: u32;
+  /** Packets of more elements are copied into one buffer of `flat`, a stack of them; 0: never. */
+  flattenAbove: u32;
+  flat: u32;
+
+  // Receive policy
+  rx: RxRing;
+  consumer: Consumer;
+  /** Elements of a buffer, and descriptors that one takes. */
+  sgs: u32;
+  /** Free descriptors from which on everything free is posted. */
+  refillAt: u32;
+  /** 1: asked after each packet, else after each poll. */
+  refillInPoll: u32;
+  /** The longest frame that the wire hands over; 1 in `longFrames` when the pass has longer ones. */
+  frameMost: u32;
+  longFrames: u32;
+  /** 1: the consumer drops what it holds at the end of a pass. */
+  dropAtEnd: u32;
+
+  /** TOUCH_DIGEST, transmit: FNV-1a so far. */
+  digest: u64;
+
+  // Counters
+  packets: u64;
+  bytes: u64;
+  flattened: u64;
+  flattenedBytes: u64;
+  refills: u64;
+  /** Times that transmit paused for want of descriptors. */
+  ringFull: u64;
+  // Lost packets by cause
+  dropsNoBuffer: u64;
+  dropsTooLong: u64;
+  dropsTooShort: u64;
+  dropsNoPacket: u64;
+  dropsMapFailed: u64;
+  // Refills that ended early, by cause
+  refillsNoPage: u64;
+  refillsMapFailed: u64;
+  // The queue's part of the address space's counters, from `maps` on, and what they were when it was last
+  // worked out: as many words of 64 bits as the space has (SPACE_COUNTERS).
+  charged: u64;
+}
+
+/** Bytes of the counters at the end of an address space. */
+@inline
+export function spaceCounterBytes(): u32 {
+  return offsetof<AddressSpace>() - offsetof<AddressSpace>("maps");
+}
+
+/** Bytes of a port with the place for its part of the address space's counters. */
+export function portBytes(): u32 {
+  return offsetof<Port>("charged") + spaceCounterBytes();
+}
+
+/** Notes what the address space counts now, before the queue's turn. */
+export function chargeFrom(port: Port): void {
+  charge(port, false);
+  const trace = port.driver.space.trace;
+  if (trace) changetype<OpTrace>(trace).queue = port.index;
+}
+
+/** What the address space counted since is the queue's. */
+export function chargeTo(port: Port): void {
+  charge(port, true);
+}
+
+/** A difference is made in two steps, so that no copy of the counters has to be kept. */
+@inline
+function charge(port: Port, after: bool): void {
+  const space = changetype<u32>(port.driver.space) + offsetof<AddressSpace>("maps");
+  const own = changetype<u32>(port) + offsetof<Port>("charged");
+  for (let at: u32 = 0; at < spaceCounterBytes(); at += 8) {
+    const now = load<u64>(space + at);
+    store<u64>(own + at, load<u64>(own + at) + (after ? now : 0 - now));
+  }
+}
+
+// The ring's calls, by format: one branch a burst
+
+export function driverAdd(port: Port, stream: u32, count: u32): u32 {
+  const driver = changetype<u32>(port.driver);
+  return port.packed ? packedDriverAdd(driver, stream, count) : splitDriverAdd(driver, stream, count);
+}
+
+export function driverPublish(port: Port): u32 {
+  const driver = changetype<u32>(port.driver);
+  return port.packed ? packedDriverPublish(driver) : splitDriverPublish(driver);
+}
+
+/** Takes back up to a burst, and asks for an interrupt for the next. */
+export function driverReclaim(port: Port): u32 {
+  const driver = changetype<u32>(port.driver);
+  if (port.packed) {
+    const done = packedDriverReclaim(driver, port.reclaimed, port.batch);
+    packedDriverArm(driver, 0);
+    return done;
+  }
+  const done = splitDriverReclaim(driver, port.reclaimed, port.batch);
+  splitDriverArm(driver, 0);
+  return done;
+}
+
+export function driverDetach(port: Port): u32 {
+  const driver = changetype<u32>(port.driver);
+  return port.packed
+    ? packedDriverDetach(driver, port.reclaimed, port.batch)
+    : splitDriverDetach(driver, port.reclaimed, port.batch);
+}
+
+/** Pops up to `count` buffers, and asks for a kick for the next. */
+export function devicePop(port: Port, count: u32): u32 {
+  const device = changetype<u32>(port.device);
+  if (port.packed) {
+    const got = packedDevicePop(device, port.popped, port.poppedBytes, count);
+    packedDeviceArm(device, 0);
+    return got;
+  }
+  const got = splitDevicePop(device, port.popped, port.poppedBytes, count);
+  splitDeviceArm(device, 0);
+  return got;
+}
+
+/** Marks what was popped used, all of it, and shows it to the driver. */
+export function deviceFinishAll(port: Port, count: u32): void {
+  const device = changetype<u32>(port.device);
+  if (port.packed) {
+    packedDeviceMarkAllUsed(device, port.popped, count);
+    packedDevicePublishUsed(device);
+  } else {
+    splitDeviceMarkAllUsed(device, port.popped, count);
+    splitDevicePublishUsed(device);
+  }
+}
+
+/** Marks `count` buffers of the staging area used, and shows them to the driver. */
+export function deviceFinish(port: Port, count: u32): void {
+  const device = changetype<u32>(port.device);
+  if (port.packed) {
+    packedDeviceMarkUsed(device, port.used, count);
+    packedDevicePublishUsed(device);
+  } else {
+    splitDeviceMarkUsed(device, port.used, count);
+    splitDevicePublishUsed(device);
+  }
+}
+
+/** Records that a burst was taken back. */
+@inline
+export function traceReclaim(port: Port, count: u32): void {
+  traceOp(port.driver.space.trace, OP_RECLAIM, count, port.driver.numFree);
+}

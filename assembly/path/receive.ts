@@ -1,0 +1,269 @@
+// A burst of frames from the wire to a consumer: the device writes them into posted buffers and marks those
+// used; the driver's poll takes them, makes packets of them by its kind of receive buffer, and posts
+// buffers again, at the threshold and in the batches of its policy.
+
+import {
+  ADD_HEADER,
+  OP_RECEIVE,
+  OP_REFILL,
+  PACKET_HEAD,
+  POP_HEADER,
+  R_DMA_MAP_FAILED,
+  RECLAIM_RECORD,
+  RX_ALLOC_PER_PACKET,
+  RX_PAGE_POOL,
+  RX_PAGE_REUSE,
+  RX_PAGE_REUSE_BUILD,
+  RX_PREMAPPED,
+  SEGMENT,
+  TOUCH_COPY,
+  USED_RECORD,
+} from "../abi";
+import { traceOp } from "../mem/trace";
+import { bufferWrite } from "../ring/access";
+import { isLive } from "../ring/queue";
+import { consumerDropAll, consumerPacket, consumerTakes } from "../rx/consumer";
+import { rxClose, rxOpen, rxReceive, rxReturn, rxTake } from "../rx/kinds";
+import { bufferHandle, Packet, rxLend, rxSyncForDevice } from "../rx/rx-ring";
+import {
+  chargeFrom,
+  chargeTo,
+  deviceFinish,
+  devicePop,
+  driverAdd,
+  driverPublish,
+  driverReclaim,
+  Port,
+  traceReclaim,
+} from "./port";
+
+/** ETH_HLEN: no frame is shorter. */
+const LEAST_FRAME: u32 = 14;
+
+/** One burst of at most `port.left` frames; how many the wire sent. */
+export function receiveBurst(port: Port): u32 {
+  const count = min(port.batch, port.left);
+  chargeFrom(port);
+  wireSends(port, count);
+  poll(port);
+  port.left -= count;
+  advance(port, count);
+  chargeTo(port);
+  return isLive(port.device) ? count : 0;
+}
+
+/** A pass begins anew behind its last frame. */
+function advance(port: Port, count: u32): void {
+  port.done += count;
+  if (port.done < port.frames) return;
+  port.done = 0;
+  port.cursor = port.stream;
+  if (port.dropAtEnd) consumerDropAll(port.consumer);
+}
+
+/** The device's side: `count` frames into as many buffers as there are. */
+function wireSends(port: Port, count: u32): void {
+  const fitting = port.longFrames ? countFitting(port, count) : count;
+  const got = devicePop(port, fitting);
+  let record = port.popped;
+  let used = port.used;
+  let written: u32 = 0;
+  for (; count; count--) {
+    const ptr = load<u32>(port.cursor);
+    const bytes = load<u32>(port.cursor, 4);
+    port.cursor += SEGMENT;
+    if (bytes > port.frameMost) {
+      port.dropsTooLong++;
+      continue;
+    }
+    if (written == got) {
+      port.dropsNoBuffer++;
+      continue;
+    }
+    const counts = load<u32>(record, 4);
+    const segments = record + POP_HEADER + (counts & 0xffff) * SEGMENT;
+    const total = port.headerBytes + bytes;
+    if (!writeFrame(port, segments, counts >> 16, ptr, total)) return;
+    store<u32>(used, load<u32>(record));
+    store<u32>(used, total, 4);
+    used += USED_RECORD;
+    written++;
+    record = segments + (counts >> 16) * SEGMENT;
+  }
+  deviceFinish(port, written);
+}
+
+function countFitting(port: Port, count: u32): u32 {
+  let fitting: u32 = 0;
+  for (let k: u32 = 0; k < count; k++) {
+    if (load<u32>(port.cursor + k * SEGMENT, 4) <= port.frameMost) fitting++;
+  }
+  return fitting;
+}
+
+/** Scatters header and frame over the writable elements. False after a fault, which broke the queue. */
+function writeFrame(port: Port, segment: u32, writable: u32, from: u32, total: u32): bool {
+  // Without a copy of the payload the driver still has to find what it reads itself.
+  const moved = port.touch >= TOUCH_COPY ? total : min(total, port.headerBytes + PACKET_HEAD);
+  let left = moved;
+  for (; writable && left; writable--) {
+    const bytes = min(load<u32>(segment, 4), left);
+    if (!bufferWrite(port.device, load<u32>(segment), from, bytes)) return false;
+    from += bytes;
+    left -= bytes;
+    segment += SEGMENT;
+  }
+  return true;
+}
+
+/** The driver's side, with a loop for each kind. */
+function poll(port: Port): void {
+  switch (port.rx.kind) {
+    case RX_ALLOC_PER_PACKET:
+      pollKind(port, RX_ALLOC_PER_PACKET);
+      break;
+    case RX_PAGE_REUSE:
+      pollKind(port, RX_PAGE_REUSE);
+      break;
+    case RX_PAGE_REUSE_BUILD:
+      pollKind(port, RX_PAGE_REUSE_BUILD);
+      break;
+    case RX_PAGE_POOL:
+      pollKind(port, RX_PAGE_POOL);
+      break;
+    default:
+      pollKind(port, RX_PREMAPPED);
+  }
+}
+
+@inline
+function pollKind(port: Port, kind: u32): void {
+  const inPoll = port.refillInPoll;
+  // What an earlier refill could not post is tried again first.
+  let cleaned = port.driver.numFree;
+  if (inPoll && cleaned >= port.refillAt) {
+    refill(port);
+    cleaned = 0;
+  }
+  for (;;) {
+    const got = driverReclaim(port);
+    if (!got) break;
+    traceReclaim(port, got);
+    for (let k: u32 = 0; k < got; k++) {
+      const record = port.reclaimed + k * RECLAIM_RECORD;
+      receive(port, kind, load<u32>(record), load<u32>(record, 4));
+      cleaned += port.descriptors;
+      if (inPoll && cleaned >= port.refillAt) {
+        refillSome(port, cleaned / port.descriptors);
+        cleaned = 0;
+      }
+    }
+    if (got < port.batch) break;
+  }
+  if (!inPoll && port.driver.numFree >= port.refillAt) refill(port);
+}
+
+/** A buffer came back with `written` bytes in it. */
+@inline
+function receive(port: Port, kind: u32, buffer: u32, written: u32): void {
+  const rx = port.rx;
+  if (written < port.headerBytes + LEAST_FRAME) {
+    port.dropsTooShort++;
+    rxReturn(rx, buffer);
+    return;
+  }
+  const packet = consumerPacket(port.consumer);
+  if (!packet) {
+    port.dropsNoPacket++;
+    rxReturn(rx, buffer);
+    return;
+  }
+  const frameBytes = written - port.headerBytes;
+  const filled = changetype<Packet>(packet);
+  rxReceive(rx, kind, buffer, frameBytes, filled);
+  traceOp(rx.space.trace, OP_RECEIVE, frameBytes, filled.headBytes);
+  consumerTakes(port.consumer, kind, filled);
+}
+
+/** Posts as many buffers as the ring has room for. */
+export function refill(port: Port): void {
+  refillSome(port, port.driver.numFree / port.descriptors);
+}
+
+/** Posts `count` buffers, or as many as can be had, and shows them to the device. */
+function refillSome(port: Port, count: u32): void {
+  let posted: u32 = 0;
+  while (posted < count) {
+    const wanted = min(count - posted, port.batch);
+    const staged = stageBuffers(port, wanted);
+    const added = driverAdd(port, port.add, staged);
+    posted += added;
+    if (added < staged) {
+      if (port.driver.refusal == R_DMA_MAP_FAILED) port.refillsMapFailed++;
+      returnStaged(port, added, staged);
+      break;
+    }
+    if (staged < wanted) {
+      if (port.rx.failure) port.refillsMapFailed++;
+      else port.refillsNoPage++;
+      break;
+    }
+  }
+  if (posted) {
+    port.refills++;
+    driverPublish(port);
+  }
+  traceOp(port.driver.space.trace, OP_REFILL, posted, port.driver.numFree);
+}
+
+function stageBuffers(port: Port, count: u32): u32 {
+  const rx = port.rx;
+  const kind = rx.kind;
+  let at = port.add;
+  let staged: u32 = 0;
+  for (; staged < count; staged++) {
+    const buffer = rxTake(rx, kind);
+    if (!buffer) break;
+    rxLend(rx, buffer);
+    if (rx.syncDevice) rxSyncForDevice(rx, buffer);
+    at = stageBuffer(port, at, buffer);
+  }
+  return staged;
+}
+
+/** One element for header and frame, or one for each. */
+@inline
+function stageBuffer(port: Port, at: u32, buffer: u32): u32 {
+  const rx = port.rx;
+  const dma = bufferHandle(rx, buffer);
+  store<u32>(at, buffer);
+  store<u32>(at, port.sgs << 16, 4);
+  store<u32>(at, dma, ADD_HEADER);
+  if (port.sgs == 1) {
+    store<u32>(at, rx.bufferBytes, ADD_HEADER + 4);
+    return at + ADD_HEADER + SEGMENT;
+  }
+  store<u32>(at, port.headerBytes, ADD_HEADER + 4);
+  store<u32>(at, dma + rx.frameOffset, ADD_HEADER + SEGMENT);
+  store<u32>(at, rx.bufferBytes - rx.frameOffset, ADD_HEADER + SEGMENT + 4);
+  return at + ADD_HEADER + 2 * SEGMENT;
+}
+
+/** What the ring did not take goes back to where it came from. */
+function returnStaged(port: Port, added: u32, staged: u32): void {
+  const stride = ADD_HEADER + port.sgs * SEGMENT;
+  for (let k = added; k < staged; k++) rxReturn(port.rx, load<u32>(port.add + k * stride));
+}
+
+/** Makes the buffers ready and fills the ring; false when they could not be had. */
+export function receiveOpen(port: Port): bool {
+  if (!rxOpen(port.rx)) return false;
+  refill(port);
+  return port.driver.numFree < port.descriptors;
+}
+
+/** With both halves stopped and everything detached: drops what is held and gives everything back. */
+export function receiveClose(port: Port): void {
+  consumerDropAll(port.consumer);
+  rxClose(port.rx);
+}

@@ -1,0 +1,96 @@
+// All queues of a device in turn, a burst each: one call moves a pass of packets.
+//
+//   ports   | place of port 0 | place of port 1 | ...    u32 each
+
+import { RECLAIM_RECORD, TOUCH_DIGEST } from "../abi";
+import { FNV_BASIS } from "../mem/digest";
+import { queueStop } from "../ring/queue";
+import { consumerDropAll } from "../rx/consumer";
+import { rxReturn } from "../rx/kinds";
+import { chargeFrom, chargeTo, driverDetach, Port } from "./port";
+import { receiveBurst, receiveClose, receiveOpen } from "./receive";
+import { giveFlat, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
+
+/** Sends up to `most` packets of each queue; how many stayed behind because nothing moved any more. */
+export function portsTransmit(ports: u32, count: u32, most: u32): u32 {
+  return run(ports, count, most, false);
+}
+
+/** Receives up to `most` frames for each queue; how many stayed behind because nothing moved any more. */
+export function portsReceive(ports: u32, count: u32, most: u32): u32 {
+  return run(ports, count, most, true);
+}
+
+@inline
+function run(ports: u32, count: u32, most: u32, receives: bool): u32 {
+  for (let k: u32 = 0; k < count; k++) {
+    const port = portAt(ports, k);
+    port.left = min(most, port.frames);
+  }
+  let moved: u32;
+  let left: u32;
+  do {
+    moved = 0;
+    left = 0;
+    for (let k: u32 = 0; k < count; k++) {
+      const port = portAt(ports, k);
+      if (!port.left) continue;
+      moved += receives ? receiveBurst(port) : transmitBurst(port);
+      left += port.left;
+    }
+  } while (left && moved);
+  return left;
+}
+
+@inline
+export function portAt(ports: u32, k: u32): Port {
+  return changetype<Port>(load<u32>(ports + (k << 2)));
+}
+
+@inline
+export function receives(port: Port): bool {
+  return changetype<u32>(port.rx) != 0;
+}
+
+/** With the queue enabled: maps what is mapped at set-up, and posts receive buffers; 0 if it can't be had. */
+export function portOpen(ptr: u32): u32 {
+  const port = changetype<Port>(ptr);
+  port.cursor = port.stream;
+  port.done = 0;
+  chargeFrom(port);
+  const opened = receives(port) ? receiveOpen(port) : transmitOpen(port);
+  chargeTo(port);
+  return <u32>opened;
+}
+
+/** Stops both halves and gives back everything: buffers, mappings, what the consumer holds. */
+export function portClose(ptr: u32): void {
+  const port = changetype<Port>(ptr);
+  chargeFrom(port);
+  if (!receives(port)) takeBack(port);
+  queueStop(changetype<u32>(port.device));
+  queueStop(changetype<u32>(port.driver));
+  for (;;) {
+    const count = driverDetach(port);
+    if (!count) break;
+    if (!receives(port)) giveFlat(port, count);
+    else
+      for (let k: u32 = 0; k < count; k++) rxReturn(port.rx, load<u32>(port.reclaimed + k * RECLAIM_RECORD));
+  }
+  if (receives(port)) receiveClose(port);
+  else transmitClose(port);
+  chargeTo(port);
+}
+
+/** Starts a pass anew that feeds what the far side gets to a digest, or ends that. Consumers drop what they hold. */
+export function portDigest(ptr: u32, on: u32, touch: u32): void {
+  const port = changetype<Port>(ptr);
+  port.cursor = port.stream;
+  port.done = 0;
+  port.touch = on ? TOUCH_DIGEST : touch;
+  if (on) port.digest = FNV_BASIS;
+  if (!receives(port)) return;
+  consumerDropAll(port.consumer);
+  port.consumer.digests = on;
+  if (on) port.consumer.digest = FNV_BASIS;
+}

@@ -1,0 +1,260 @@
+// A burst of packets from a driver to the wire: add, publish, the device reads the payload and marks the
+// buffers used, and the driver takes them back, when its policy says so. Who maps is the driver half under
+// ACCESS_PLATFORM (map at add, unmap at reclaim), or nobody, when the buffers were mapped at set-up: then a
+// packet costs one sync.
+
+import {
+  ADD_HEADER,
+  DMA_MAPPING_ERROR,
+  DMA_TO_DEVICE,
+  OP_TRANSMIT,
+  POP_HEADER,
+  R_DMA_MAP_FAILED,
+  RECLAIM_COMPLETION,
+  RECLAIM_NEXT_TRANSMIT,
+  RECLAIM_RECORD,
+  RECLAIM_THRESHOLD,
+  SEGMENT,
+  TOUCH_COPY,
+  TOUCH_DIGEST,
+  TOUCH_HEADER,
+  TOUCH_NONE,
+} from "../abi";
+import { dmaMap, dmaPlace, dmaSyncForDevice, dmaUnmap } from "../dma/dma";
+import { copyBytes } from "../mem/copy";
+import { fnv1a, fnv1aWord } from "../mem/digest";
+import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
+import { traceOp } from "../mem/trace";
+import { bufferRead } from "../ring/access";
+import { isLive } from "../ring/queue";
+import {
+  chargeFrom,
+  chargeTo,
+  deviceFinishAll,
+  devicePop,
+  driverAdd,
+  driverPublish,
+  driverReclaim,
+  Port,
+  traceReclaim,
+} from "./port";
+
+/** How much of a frame TOUCH_HEADER reads. */
+const HEADER_TOUCH: u32 = 64;
+
+/** One burst of at most `port.left`; how many packets are dealt with, sent or dropped. */
+export function transmitBurst(port: Port): u32 {
+  chargeFrom(port);
+  if (port.reclaimAt == RECLAIM_NEXT_TRANSMIT) takeBack(port);
+  else if (port.reclaimAt == RECLAIM_THRESHOLD && port.driver.numFree < port.reclaimBelow) takeBack(port);
+
+  const count = room(port);
+  const added = port.flattenAbove ? addFlat(port, count) : addStream(port, count);
+  traceOp(port.driver.space.trace, OP_TRANSMIT, added, port.driver.numFree);
+  driverPublish(port);
+  let dealt = added;
+  if (added < count && port.driver.refusal == R_DMA_MAP_FAILED) {
+    // What can't be mapped is dropped, as virtio-net and i40e both do.
+    port.cursor = pastRecord(port.cursor);
+    port.dropsMapFailed++;
+    dealt++;
+  } else if (added < min(port.batch, port.left)) port.ringFull++;
+
+  const got = devicePop(port, port.batch);
+  if (wireTakes(port, got)) deviceFinishAll(port, got);
+  if (port.reclaimAt == RECLAIM_COMPLETION) takeBack(port);
+  port.left -= dealt;
+  advance(port, dealt);
+  chargeTo(port);
+  // A device that has popped makes room for the next burst, even if this one added nothing.
+  return dealt + got;
+}
+
+/** Packets that a burst may add: it pauses when a packet of the worst case might not fit any more. */
+@inline
+function room(port: Port): u32 {
+  const free = port.driver.numFree;
+  const wanted = min(port.batch, port.left);
+  // With nothing under way no completion would wake the queue, so one packet is tried.
+  if (free < port.stopBelow) return port.driver.outstanding ? 0 : min(wanted, 1);
+  return min(wanted, (free - port.stopBelow) / port.descriptors + 1);
+}
+
+function addStream(port: Port, count: u32): u32 {
+  if (port.premapped) syncStream(port, count);
+  const added = driverAdd(port, port.cursor, count);
+  port.cursor = port.driver.cursor;
+  return added;
+}
+
+/** One sync a packet: its elements lie one behind the other in one mapping. */
+function syncStream(port: Port, count: u32): void {
+  let record = port.cursor;
+  for (; count; count--) {
+    const dma = load<u32>(record, ADD_HEADER);
+    const next = pastRecord(record);
+    dmaSyncForDevice(port.driver.space, dma, packetBytes(record), DMA_TO_DEVICE);
+    record = next;
+  }
+}
+
+/** Copies each packet into one buffer first (i40e_chk_linearize, skb_linearize). */
+function addFlat(port: Port, count: u32): u32 {
+  const stack = changetype<Stack>(port.flat);
+  let record = port.cursor;
+  let to = port.add;
+  let staged: u32 = 0;
+  for (; staged < count; staged++) {
+    const slot = stackTake(stack);
+    if (!slot) break;
+    const bytes = flatten(record, slot);
+    port.flattened++;
+    port.flattenedBytes += bytes;
+    store<u32>(to, slot);
+    store<u32>(to, 1, 4);
+    store<u32>(to, slot, ADD_HEADER);
+    store<u32>(to, bytes, ADD_HEADER + 4);
+    to += ADD_HEADER + SEGMENT;
+    record = pastRecord(record);
+  }
+  const added = driverAdd(port, port.add, staged);
+  for (let k: u32 = 0; k < added; k++) port.cursor = pastRecord(port.cursor);
+  for (let k = added; k < staged; k++) stackPut(stack, load<u32>(port.add + k * (ADD_HEADER + SEGMENT)));
+  return added;
+}
+
+function flatten(record: u32, to: u32): u32 {
+  let sg = record + ADD_HEADER;
+  const end = pastRecord(record);
+  let at = to;
+  for (; sg < end; sg += SEGMENT) {
+    const bytes = load<u32>(sg, 4);
+    copyBytes(at, load<u32>(sg), bytes);
+    at += bytes;
+  }
+  return at - to;
+}
+
+@inline
+function pastRecord(record: u32): u32 {
+  const counts = load<u32>(record, 4);
+  return record + ADD_HEADER + ((counts & 0xffff) + (counts >> 16)) * SEGMENT;
+}
+
+function packetBytes(record: u32): u32 {
+  const end = pastRecord(record);
+  let bytes: u32 = 0;
+  for (let sg = record + ADD_HEADER; sg < end; sg += SEGMENT) bytes += load<u32>(sg, 4);
+  return bytes;
+}
+
+/** A pass begins anew behind its last packet. */
+@inline
+function advance(port: Port, count: u32): void {
+  port.done += count;
+  if (port.done < port.frames) return;
+  port.done = 0;
+  port.cursor = port.stream;
+}
+
+/** Takes back whatever is used; the driver half unmaps it. */
+export function takeBack(port: Port): void {
+  for (;;) {
+    const done = driverReclaim(port);
+    if (!done) return;
+    giveFlat(port, done);
+    traceReclaim(port, done);
+    if (done < port.batch) return;
+  }
+}
+
+/** Makes `count` free flat buffers from `first` on, listed in a stack at `stack`. */
+export function portFlat(ptr: u32, stack: u32, first: u32, stride: u32, count: u32): void {
+  changetype<Port>(ptr).flat = stack;
+  stackInit(changetype<Stack>(stack), count);
+  for (let k = count; k > 0; k--) stackPut(changetype<Stack>(stack), first + (k - 1) * stride);
+}
+
+/** The flat buffers of what was taken back or detached are free again. */
+export function giveFlat(port: Port, count: u32): void {
+  if (!port.flattenAbove) return;
+  for (let k: u32 = 0; k < count; k++) {
+    stackPut(changetype<Stack>(port.flat), load<u32>(port.reclaimed + k * RECLAIM_RECORD));
+  }
+}
+
+/** The device's side of a burst: reads of each popped packet what it is told to. False after a fault. */
+function wireTakes(port: Port, count: u32): bool {
+  let record = port.popped;
+  for (; count; count--) {
+    const counts = load<u32>(record, 4);
+    const readable = counts & 0xffff;
+    const bytes = load<u32>(record, 8) - port.headerBytes;
+    const segment = record + POP_HEADER;
+    if (port.touch != TOUCH_NONE && !readPacket(port, segment, readable, bytes)) return false;
+    port.packets++;
+    port.bytes += bytes;
+    record = segment + (readable + (counts >> 16)) * SEGMENT;
+  }
+  return isLive(port.device);
+}
+
+function readPacket(port: Port, segment: u32, readable: u32, frameBytes: u32): bool {
+  const most: u32 = port.touch == TOUCH_HEADER ? port.headerBytes + HEADER_TOUCH : 0xffffffff;
+  let to = port.target;
+  let left = most;
+  for (; readable && left; readable--) {
+    const bytes = min(load<u32>(segment, 4), left);
+    if (!bufferRead(port.device, load<u32>(segment), to, bytes)) return false;
+    to += bytes;
+    left -= bytes;
+    segment += SEGMENT;
+  }
+  if (port.touch == TOUCH_DIGEST) {
+    const digest = fnv1aWord(port.digest, frameBytes);
+    port.digest = fnv1a(digest, port.target + port.headerBytes, frameBytes);
+  } else if (port.touch != TOUCH_COPY) port.sum += load<u32>(port.target);
+  return true;
+}
+
+/**
+ * Maps the buffers of a pass, one mapping a packet, and puts their handles into the stream in place of
+ * pointers. False when one can't be mapped: then none is.
+ */
+export function transmitOpen(port: Port): bool {
+  if (!port.premapped) return true;
+  let record = port.stream;
+  for (let k: u32 = 0; k < port.frames; k++) {
+    const ptr = load<u32>(record, ADD_HEADER);
+    const dma = dmaMap(port.driver.space, ptr, packetBytes(record), DMA_TO_DEVICE, 0);
+    if (dma == DMA_MAPPING_ERROR) {
+      unmapStream(port, k);
+      return false;
+    }
+    shift(record, dma - ptr);
+    record = pastRecord(record);
+  }
+  return true;
+}
+
+/** With both halves stopped and everything detached: ends the mappings that were made at set-up. */
+export function transmitClose(port: Port): void {
+  if (port.premapped) unmapStream(port, port.frames);
+}
+
+function unmapStream(port: Port, count: u32): void {
+  let record = port.stream;
+  for (; count; count--) {
+    const dma = load<u32>(record, ADD_HEADER);
+    const ptr = dmaPlace(port.driver.space, dma);
+    dmaUnmap(port.driver.space, dma, packetBytes(record), DMA_TO_DEVICE, 0);
+    shift(record, ptr - dma);
+    record = pastRecord(record);
+  }
+}
+
+/** Moves every element of a record by `delta`. */
+function shift(record: u32, delta: u32): void {
+  const end = pastRecord(record);
+  for (let sg = record + ADD_HEADER; sg < end; sg += SEGMENT) store<u32>(sg, load<u32>(sg) + delta);
+}

@@ -1,0 +1,29 @@
+// Receive buffers, kind `alloc-per-packet`: a page is allocated for every buffer that is posted, and goes
+// with the packet. The queue's driver half maps it when it is added and unmaps it when it comes back
+// (ACCESS_PLATFORM without premapped elements). One allocation, one map, one unmap a packet.
+
+import { pageOf } from "../mem/pages";
+import { Packet, packetInPage, RxRing, rxPutPage, rxTakeBack, rxTakePage } from "./rx-ring";
+
+export function allocTake(rx: RxRing): u32 {
+  const page = rxTakePage(rx);
+  if (!page) return 0;
+  // What is staged is a pointer; the ring makes the handle.
+  pageOf(rx.pages, page).dma = page;
+  return page + rx.headroom;
+}
+
+export function allocReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
+  rxTakeBack(rx, buffer);
+  packetInPage(packet, buffer + rx.frameOffset, frameBytes);
+}
+
+export function allocDrop(rx: RxRing, packet: Packet): void {
+  rxPutPage(rx, packet.data, 1);
+}
+
+/** A buffer that no packet came in goes back to where it came from. */
+export function allocReturn(rx: RxRing, buffer: u32): void {
+  rxTakeBack(rx, buffer);
+  rxPutPage(rx, buffer, 1);
+}

@@ -1,0 +1,118 @@
+// Who gets the packets: a socket queue that holds back none, k or all of them, and drops them in order or
+// at random. The generator is seeded and lies in the control block, so a run can be repeated.
+
+import { PACKET_HEAD, PACKET_RECORD } from "../abi";
+import { FNV_BASIS, fnv1a, fnv1aWord } from "../mem/digest";
+import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
+import { rxDrop } from "./kinds";
+import { Packet, RxRing } from "./rx-ring";
+
+@unmanaged
+export class Consumer {
+  rx: RxRing;
+  /** Packet records that are free. */
+  free: Stack;
+  /** Packets held, oldest at `head`, in a ring of mask + 1. */
+  queue: u32;
+  mask: u32;
+  head: u32;
+  tail: u32;
+  /** Most packets that it holds back. */
+  hold: u32;
+  /** 1: drops any, else the oldest. */
+  random: u32;
+  /** State of the generator (xorshift, 32 bits), never 0. */
+  generator: u32;
+  /** 1: each packet goes into the digest, and is read again when it is dropped. */
+  digests: u32;
+  /** Packets that had changed while they were held. */
+  corrupted: u32;
+  _pad: u32;
+  digest: u64;
+
+  // Counters
+  packets: u64;
+  bytes: u64;
+}
+
+/** Makes `count` free packets of records at `records`, each with the place for its head at `heads`. */
+export function consumerInit(ptr: u32, free: u32, records: u32, heads: u32, count: u32): void {
+  const consumer = changetype<Consumer>(ptr);
+  consumer.free = changetype<Stack>(free);
+  stackInit(consumer.free, count);
+  for (let k = count; k > 0; k--) {
+    const packet = records + (k - 1) * PACKET_RECORD;
+    changetype<Packet>(packet).head = heads + (k - 1) * PACKET_HEAD;
+    stackPut(consumer.free, packet);
+  }
+}
+
+/** A packet to fill; 0 when too many are held, which the memory map rules out. */
+@inline
+export function consumerPacket(consumer: Consumer): u32 {
+  return stackTake(consumer.free);
+}
+
+/** Hands a packet over, and drops what is more than it holds. */
+@inline
+export function consumerTakes(consumer: Consumer, kind: u32, packet: Packet): void {
+  consumer.packets++;
+  consumer.bytes += packet.headBytes + packet.bytes;
+  if (consumer.digests) digestPacket(consumer, packet);
+  if (!consumer.hold) {
+    dropPacket(consumer, kind, packet);
+    return;
+  }
+  store<u32>(consumer.queue + ((consumer.tail++ & consumer.mask) << 2), changetype<u32>(packet));
+  if (consumer.tail - consumer.head > consumer.hold) dropOne(consumer, kind);
+}
+
+/** Drops everything that is held. */
+export function consumerDropAll(consumer: Consumer): void {
+  while (consumer.tail != consumer.head) dropOne(consumer, consumer.rx.kind);
+}
+
+@inline
+function dropOne(consumer: Consumer, kind: u32): void {
+  const first = consumer.queue + ((consumer.head & consumer.mask) << 2);
+  const packet = load<u32>(first);
+  if (!consumer.random) {
+    consumer.head++;
+    dropPacket(consumer, kind, changetype<Packet>(packet));
+    return;
+  }
+  const count = consumer.tail - consumer.head;
+  const chosen = consumer.queue + (((consumer.head + (next(consumer) % count)) & consumer.mask) << 2);
+  const other = load<u32>(chosen);
+  // The oldest takes its place in the ring.
+  store<u32>(chosen, packet);
+  consumer.head++;
+  dropPacket(consumer, kind, changetype<Packet>(other));
+}
+
+@inline
+function dropPacket(consumer: Consumer, kind: u32, packet: Packet): void {
+  if (consumer.digests && packetDigest(packet) != packet.check) consumer.corrupted++;
+  rxDrop(consumer.rx, kind, packet);
+  stackPut(consumer.free, changetype<u32>(packet));
+}
+
+/** Marsaglia's xorshift with 13, 17, 5. */
+function next(consumer: Consumer): u32 {
+  let x = consumer.generator;
+  x ^= x << 13;
+  x ^= x >> 17;
+  x ^= x << 5;
+  consumer.generator = x;
+  return x;
+}
+
+function digestPacket(consumer: Consumer, packet: Packet): void {
+  const digest = fnv1aWord(consumer.digest, packet.headBytes + packet.bytes);
+  consumer.digest = fnv1a(fnv1a(digest, packet.head, packet.headBytes), packet.data, packet.bytes);
+  packet.check = packetDigest(packet);
+}
+
+function packetDigest(packet: Packet): u64 {
+  return fnv1a(fnv1a(FNV_BASIS, packet.head, packet.headBytes), packet.data, packet.bytes);
+}

@@ -1,0 +1,124 @@
+// Receive buffers, kind `page-reuse`: half pages. A page is mapped once; a packet takes one half as a
+// read-only fragment and a reference, and if nobody holds the other half by then, the page is posted
+// again with that one. Otherwise it is unmapped, and the driver's references are dropped.
+//
+// A packet of at most 256 bytes is copied whole: no fragment, no reference, and the same half goes back.
+// Of a larger one the headers are copied out.
+//
+// References are taken one by one (Linux 4.7), or 65,535 at once, of which the driver gives its own away
+// without touching the shared count (6.1): `takesAhead`. A consumer's put is a shared write either way.
+
+import { PACKET_HEAD, PAGE_SIZE } from "../abi";
+import { copyBytes } from "../mem/copy";
+import { Page, pageGet, pageIsReusable, pageOf } from "../mem/pages";
+import { headersBytes } from "./headers";
+import {
+  nextInOrder,
+  Packet,
+  RxRing,
+  rxMapPage,
+  rxPutPage,
+  rxSyncForCpu,
+  rxTakeBack,
+  rxTakePage,
+  rxUnmapPage,
+  waitInOrder,
+} from "./rx-ring";
+
+const HALF: u32 = PAGE_SIZE >> 1;
+/** USHRT_MAX: references that a page starts with when they are taken ahead. */
+const AHEAD: u32 = 65535;
+
+export function reuseTake(rx: RxRing): u32 {
+  const waiting = nextInOrder(rx);
+  if (waiting) return waiting;
+  const page = rxTakePage(rx);
+  if (!page || !rxMapPage(rx, page)) return 0;
+  const record = pageOf(rx.pages, page);
+  record.bias = 1;
+  if (rx.takesAhead) takeAhead(record);
+  return page + rx.headroom;
+}
+
+export function reuseReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
+  const page = rxTakeBack(rx, buffer);
+  // The count is read before this packet's own reference: it says who else holds the page.
+  const others = page.refs - page.bias;
+  rxSyncForCpu(rx, page, buffer, rx.syncWritten ? rx.frameOffset + frameBytes : rx.bufferBytes);
+  const frame = buffer + rx.frameOffset;
+  if (frameBytes <= PACKET_HEAD) {
+    copyHead(rx, packet, frame, frameBytes);
+    packet.data = frame;
+    packet.bytes = 0;
+    if (pageIsReusable(page, rx.node)) waitInOrder(rx, page, buffer);
+    else release(rx, page, buffer);
+    return;
+  }
+  const headBytes = headersBytes(frame, PACKET_HEAD);
+  copyHead(rx, packet, frame, headBytes);
+  packet.data = frame + headBytes;
+  packet.bytes = frameBytes - headBytes;
+  giveHalf(rx, page, buffer, others);
+}
+
+/** A packet keeps the half that `buffer` is: the other one goes on, or the driver leaves the page. */
+@inline
+export function giveHalf(rx: RxRing, page: Page, buffer: u32, others: u32): void {
+  const goesOn = others == 0 && pageIsReusable(page, rx.node);
+  page.bias--;
+  if (!goesOn) {
+    release(rx, page, buffer);
+    return;
+  }
+  if (rx.takesAhead) {
+    if (page.bias == 1) {
+      takeAhead(page);
+      rx.referenceTopUps++;
+    }
+  } else {
+    pageGet(page, 1);
+    page.bias = 1;
+    rx.pageReferences++;
+  }
+  waitInOrder(rx, page, buffer ^ HALF);
+}
+
+export function reuseDrop(rx: RxRing, packet: Packet): void {
+  if (packet.bytes) rxPutPage(rx, packet.data, 1);
+}
+
+/** Unmaps the page and puts the references that are the driver's. */
+export function reuseReturn(rx: RxRing, buffer: u32): void {
+  release(rx, rxTakeBack(rx, buffer), buffer);
+}
+
+export function reuseClose(rx: RxRing): void {
+  for (;;) {
+    const buffer = nextInOrder(rx);
+    if (!buffer) return;
+    reuseReturn(rx, buffer);
+  }
+}
+
+/** Fills the driver's own references up to 65,535, of which one is there. */
+@inline
+function takeAhead(page: Page): void {
+  pageGet(page, AHEAD - 1);
+  page.bias = AHEAD;
+}
+
+function release(rx: RxRing, page: Page, buffer: u32): void {
+  rxUnmapPage(rx, page);
+  const own = page.bias;
+  page.bias = 0;
+  if (own) rxPutPage(rx, buffer, own);
+}
+
+/** Copies the first `bytes` of a frame, in whole words of 8 as memory copies go. */
+@inline
+function copyHead(rx: RxRing, packet: Packet, frame: u32, bytes: u32): void {
+  const copied = (bytes + 7) & ~7;
+  copyBytes(packet.head, frame, copied);
+  packet.headBytes = bytes;
+  rx.headerCopyBytes += copied;
+}

@@ -1,0 +1,65 @@
+// Receive buffers, kind `premapped`: a fixed number of pages, all mapped when the queue is set up, none
+// after. A packet costs one sync for the CPU, and one for the device when a buffer is posted again.
+
+import { OP_PAGE_REUSE } from "../abi";
+import { PAGE_NOWHERE, pageOf, pageStart } from "../mem/pages";
+import { traceOp } from "../mem/trace";
+import {
+  Packet,
+  packetInPage,
+  RxRing,
+  rxMapPage,
+  rxPutPage,
+  rxSyncForCpu,
+  rxTakeBack,
+  rxTakePage,
+  rxUnmapPage,
+  takeFromTop,
+  waitOnTop,
+} from "./rx-ring";
+
+/** Maps the buffers; false when they could not all be had. */
+export function premappedOpen(rx: RxRing): bool {
+  for (let k: u32 = 0; k < rx.fixedPages; k++) {
+    const page = rxTakePage(rx);
+    if (!page || !rxMapPage(rx, page)) return false;
+    waitOnTop(rx, page);
+  }
+  return true;
+}
+
+export function premappedTake(rx: RxRing): u32 {
+  const page = takeFromTop(rx);
+  if (page) return page + rx.headroom;
+  rx.failure = 0;
+  return 0;
+}
+
+export function premappedReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
+  const page = rxTakeBack(rx, buffer);
+  rxSyncForCpu(rx, page, buffer, rx.frameOffset + frameBytes);
+  packetInPage(packet, buffer + rx.frameOffset, frameBytes);
+}
+
+export function premappedDrop(rx: RxRing, packet: Packet): void {
+  const page = pageStart(packet.data);
+  waitOnTop(rx, page);
+  rx.pagesReused++;
+  traceOp(rx.space.trace, OP_PAGE_REUSE, page, rx.headroom);
+}
+
+export function premappedReturn(rx: RxRing, buffer: u32): void {
+  rxTakeBack(rx, buffer);
+  waitOnTop(rx, pageStart(buffer));
+}
+
+export function premappedClose(rx: RxRing): void {
+  for (;;) {
+    const page = takeFromTop(rx);
+    if (!page) return;
+    const record = pageOf(rx.pages, page);
+    record.where = PAGE_NOWHERE;
+    rxUnmapPage(rx, record);
+    rxPutPage(rx, page, 1);
+  }
+}

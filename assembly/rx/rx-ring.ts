@@ -1,0 +1,213 @@
+// The receive buffers of a queue: what all kinds of them have in common. A buffer is named by the place
+// of its first byte, which lies in a page of the engine's (mem/pages.ts); the device gets the handle that
+// the page is mapped at, and the buffer's place in it.
+//
+//   page   | headroom | buffer: device header | frame ...      | rest          one buffer a page
+//   page   | half: buffer, as above           | half: buffer, as above |       the page-reuse kinds
+//
+// A kind is a file beside this one with the functions that kinds.ts calls. To add a kind: an RX_* code in
+// abi.ts, the file, a case in each function of kinds.ts, a line in the switch of path/receive.ts, and its
+// name in src/system/records.ts.
+
+import {
+  DMA_FROM_DEVICE,
+  DMA_MAPPING_ERROR,
+  OP_PAGE_ALLOC,
+  OP_PAGE_FREE,
+  OP_PAGE_REUSE,
+  PAGE_SIZE,
+} from "../abi";
+import { dmaMap, dmaSyncForCpu, dmaSyncForDevice, dmaUnmap } from "../dma/dma";
+import { AddressSpace } from "../dma/space";
+import {
+  PAGE_IN_RING,
+  PAGE_NOWHERE,
+  PAGE_WAITS,
+  Page,
+  Pages,
+  pageOf,
+  pagePut,
+  pageStart,
+  pagesTake,
+} from "../mem/pages";
+import { traceOp } from "../mem/trace";
+
+@unmanaged
+export class RxRing {
+  pages: Pages;
+  space: AddressSpace;
+  /** RX_*. */
+  kind: u32;
+  /** The NUMA node that the queue runs on. */
+  node: u32;
+  /** Where a buffer starts in its page or half page, and the bytes that the device may write there. */
+  headroom: u32;
+  bufferBytes: u32;
+  /** Where the frame starts in the buffer: behind the device header. */
+  frameOffset: u32;
+  /** What the kind maps with: DMA_ATTR_* bits. */
+  attrs: u32;
+  /** 1: only what was written is shown to the CPU, else the whole buffer (page-reuse). */
+  syncWritten: u32;
+  /** 1: a buffer is shown to the device before it is posted. */
+  syncDevice: u32;
+  /** 1: references are taken ahead (page-reuse kinds). */
+  takesAhead: u32;
+  /** Pages of the premapped kind. */
+  fixedPages: u32;
+  /** Why `take` had no buffer: DMA_E_* of the mapping, or 0 for want of pages. */
+  failure: u32;
+
+  // Buffers that wait to be posted. page-reuse: a queue in the order in which they came; premapped: a stack;
+  // page-pool: the stack, and behind it the ring that others recycle into.
+  list: u32;
+  listMask: u32;
+  head: u32;
+  tail: u32;
+  recycled: u32;
+  recycledHead: u32;
+  recycledTail: u32;
+
+  // Counters
+  pagesAllocated: u64;
+  pagesFreed: u64;
+  /** Buffers that were kept or came back for another packet. */
+  pagesReused: u64;
+  /** References taken for packets one by one, and times that many were taken ahead. */
+  pageReferences: u64;
+  referenceTopUps: u64;
+  /** Bytes copied out of buffers. */
+  headerCopyBytes: u64;
+}
+
+// A packet as its consumer gets it: what was copied out of the buffer, then what lies in the page.
+@unmanaged
+export class Packet {
+  /** The copied part, in a place of the packet's own, and its bytes. */
+  head: u32;
+  headBytes: u32;
+  /** The first byte in the page and the bytes there; the packet holds a reference to the page if there are any. */
+  data: u32;
+  bytes: u32;
+  /** While a digest is made: that of the packet as it was delivered. */
+  check: u64;
+  _pad: u64;
+}
+
+/** The handle that a mapped buffer is posted with. */
+@inline
+export function bufferHandle(rx: RxRing, buffer: u32): u32 {
+  return pageOf(rx.pages, buffer).dma + (buffer & (PAGE_SIZE - 1));
+}
+
+/** Takes a page for the queue; 0 when there is none. */
+export function rxTakePage(rx: RxRing): u32 {
+  const page = pagesTake(changetype<u32>(rx.pages), rx.node, 1);
+  if (!page) {
+    rx.failure = 0;
+    return 0;
+  }
+  rx.pagesAllocated++;
+  traceOp(rx.space.trace, OP_PAGE_ALLOC, page, 1);
+  return page;
+}
+
+/** Puts references to the page that `ptr` lies in. */
+export function rxPutPage(rx: RxRing, ptr: u32, count: u32): void {
+  const page = pageStart(ptr);
+  if (!pagePut(rx.pages, page, count)) return;
+  rx.pagesFreed++;
+  traceOp(rx.space.trace, OP_PAGE_FREE, page, 0);
+}
+
+/** Maps a whole page and remembers its handle; false when it could not be mapped: then the page is put. */
+export function rxMapPage(rx: RxRing, page: u32): bool {
+  const dma = dmaMap(rx.space, page, PAGE_SIZE, DMA_FROM_DEVICE, rx.attrs);
+  if (dma == DMA_MAPPING_ERROR) {
+    rx.failure = rx.space.failure;
+    rxPutPage(rx, page, 1);
+    return false;
+  }
+  pageOf(rx.pages, page).dma = dma;
+  return true;
+}
+
+/** Ends the mapping of a whole page. */
+export function rxUnmapPage(rx: RxRing, page: Page): void {
+  dmaUnmap(rx.space, page.dma, PAGE_SIZE, DMA_FROM_DEVICE, rx.attrs);
+}
+
+/** Shows `bytes` of a buffer to the CPU. */
+@inline
+export function rxSyncForCpu(rx: RxRing, page: Page, buffer: u32, bytes: u32): void {
+  dmaSyncForCpu(rx.space, page.dma + (buffer & (PAGE_SIZE - 1)), bytes, DMA_FROM_DEVICE);
+}
+
+/** Shows a buffer to the device. */
+@inline
+export function rxSyncForDevice(rx: RxRing, buffer: u32): void {
+  dmaSyncForDevice(rx.space, bufferHandle(rx, buffer), rx.bufferBytes, DMA_FROM_DEVICE);
+}
+
+/** The buffer goes to the device. */
+@inline
+export function rxLend(rx: RxRing, buffer: u32): void {
+  pageOf(rx.pages, buffer).where = PAGE_IN_RING;
+}
+
+/** The buffer came back from the device. */
+@inline
+export function rxTakeBack(rx: RxRing, buffer: u32): Page {
+  const page = pageOf(rx.pages, buffer);
+  page.where = PAGE_NOWHERE;
+  return page;
+}
+
+/** The packet gets `bytes` at `data` in the page. */
+@inline
+export function packetInPage(packet: Packet, data: u32, bytes: u32): void {
+  packet.headBytes = 0;
+  packet.data = data;
+  packet.bytes = bytes;
+}
+
+// Lists of buffers that wait. Each holds as many as its mask says and no caller puts more.
+
+/** Puts a buffer at the end of the queue: it will be posted again. */
+export function waitInOrder(rx: RxRing, page: Page, buffer: u32): void {
+  page.where = PAGE_WAITS;
+  store<u32>(rx.list + ((rx.tail++ & rx.listMask) << 2), buffer);
+  rx.pagesReused++;
+  traceOp(rx.space.trace, OP_PAGE_REUSE, pageStart(buffer), buffer & (PAGE_SIZE - 1));
+}
+
+/** The buffer that has waited longest, or 0. */
+@inline
+export function nextInOrder(rx: RxRing): u32 {
+  if (rx.head == rx.tail) return 0;
+  return load<u32>(rx.list + ((rx.head++ & rx.listMask) << 2));
+}
+
+/** Puts a page onto the stack. */
+@inline
+export function waitOnTop(rx: RxRing, buffer: u32): void {
+  pageOf(rx.pages, buffer).where = PAGE_WAITS;
+  store<u32>(rx.list + (rx.tail++ << 2), buffer);
+}
+
+/** The newest page of the stack, or 0. */
+@inline
+export function takeFromTop(rx: RxRing): u32 {
+  if (!rx.tail) return 0;
+  return load<u32>(rx.list + (--rx.tail << 2));
+}
+
+// For a check: entry number `at`, or 0 behind the last.
+
+export function waitingInOrder(rx: RxRing, at: u32): u32 {
+  return at < rx.tail - rx.head ? load<u32>(rx.list + (((rx.head + at) & rx.listMask) << 2)) : 0;
+}
+
+export function waitingOnStack(rx: RxRing, at: u32): u32 {
+  return at < rx.tail ? load<u32>(rx.list + (at << 2)) : 0;
+}
