@@ -1,102 +1,25 @@
 /** One driver policy at work on real frames: an engine of its own, the queues, the wire, and exact counters. */
-import type { EngineOptions } from "../engine.ts";
-import type { RingFormat, TableSource } from "../names.ts";
-import type { DriverRecord, RxKind } from "./records.ts";
+import * as abi from "../../assembly/abi.ts";
+import type { DeviceQueue } from "../device-queue.ts";
+import type { DriverQueue } from "../driver-queue.ts";
+import { Engine, type EngineOptions } from "../engine.ts";
+import { VringError } from "../errors.ts";
+import { DEFAULT_FEATURES, Features } from "../features.ts";
+import type { EngineLimits } from "../layout.ts";
+import {
+  NOTHING_COUNTED,
+  type PathCounters,
+  portCounters,
+  sumCounters,
+  withRate,
+} from "./driver-counters.ts";
+import { driverLimits, PortWriter } from "./driver-layout.ts";
+import { type DriverBenchOptions, type DriverSettings, resolveOptions } from "./driver-options.ts";
+import { type Operation, printOperations, readOperations } from "./operations.ts";
 
-export type DmaBackendName = "direct" | "swiotlb" | "iommu-strict" | "iommu-lazy";
-
-/** The longest frame that every receive buffer kind takes: Ethernet with a VLAN tag and 1500 bytes. */
-export const MAX_RX_FRAME = 1518;
-
-export interface DriverBenchOptions {
-  /** A record of DRIVER_RECORDS, or one of the caller's own. */
-  record: DriverRecord;
-  direction: "tx" | "rx";
-  dma: DmaBackendName;
-  /** The frames of each queue, in order: what a pass transmits, or what the wire sends. A queue may have none. */
-  queues: readonly (readonly Uint8Array[])[];
-  /** Receive buffers other than the record's. */
-  rx?: RxKind;
-  /** Packets that the consumer of a queue holds back; `all`: until the end of the pass. Default 0. */
-  hold?: number | "all";
-  /** In which order the consumer drops what it holds. Default `in-order`. */
-  drop?: "in-order" | "random";
-  /** Seeds random drops. Default 1. */
-  seed?: number;
-  /** Default `split`. */
-  format?: RingFormat;
-  /** Default 256. */
-  ringSize?: number;
-  /** Packets of a burst, cut to what the ring takes (see `batch` of the bench). Default 32. */
-  batch?: number;
-  /** Transmit: elements of a packet, device header included. Default 1; 2 and more have the header in one of its own. */
-  sg?: number;
-  /** Receive: elements of a posted buffer. Default: the record's. */
-  rxSgs?: 1 | 2;
-  /** Where tables come from if the record takes any. Default `freelist`. */
-  tables?: TableSource;
-  threshold?: number;
-  /** What the device moves of a frame: nothing that the driver doesn't read itself, the header, all. Default `copy`. */
-  touch?: "none" | "header" | "copy";
-  /** Operations that are recorded, from the first pass on. Default 0. */
-  traceOps?: number;
-  /** Pages of the engine; default: what rings, consumers and caches can hold at once. */
-  pages?: number;
-  module?: EngineOptions["module"];
-  memoryBytes?: number;
-}
-
-/** What was done since the bench was made; totals, not per packet. */
-export interface PathCounters {
-  /** Packets that the consumer got, or that the wire got; their frames' bytes. */
-  packets: number;
-  bytes: number;
-  maps: number;
-  unmaps: number;
-  mapFailures: number;
-  syncsCpu: number;
-  syncsDevice: number;
-  syncBytesAsked: number;
-  syncBytesCopied: number;
-  bounceBytes: number;
-  weakOrderings: number;
-  pagesAllocated: number;
-  pagesFreed: number;
-  /** Buffers posted again without a page allocation. */
-  pagesReused: number;
-  /** pagesReused / (pagesReused + pagesAllocated), or 0. */
-  reuseRate: number;
-  /** References to pages that were taken for packets one by one, and times that many were taken at once. */
-  pageReferences: number;
-  referenceTopUps: number;
-  /** Bytes that the driver copied out of receive buffers: small packets and parsed headers. */
-  headerCopyBytes: number;
-  /** Packets that were copied into one buffer before transmit, and their bytes. */
-  flattened: number;
-  flattenedBytes: number;
-  iotlbHits: number;
-  iotlbMisses: number;
-  invalidations: number;
-  flushes: number;
-  staleAccesses: number;
-  faults: number;
-  tableTakes: number;
-  tableHits: number;
-  heapFalls: number;
-  directFalls: number;
-  refills: number;
-  doorbells: number;
-  interrupts: number;
-  /** Times that transmit paused for want of descriptors; the packets went later. */
-  ringFull: number;
-  /** Lost packets by cause. */
-  dropsNoBuffer: number;
-  dropsTooLong: number;
-  dropsMapFailed: number;
-  /** Refills that ended early, by cause; what they lacked is posted later. */
-  refillsNoPage: number;
-  refillsMapFailed: number;
-}
+export type { PathCounters } from "./driver-counters.ts";
+export { type DriverBenchOptions, MAX_RX_FRAME } from "./driver-options.ts";
+export type { Operation } from "./operations.ts";
 
 export interface LeakReport {
   ok: boolean;
@@ -104,38 +27,210 @@ export interface LeakReport {
   leaks: string[];
 }
 
-/** One recorded operation: `map`, `unmap`, `sync-cpu`, `sync-device`, `page-alloc`, `page-free`, `page-reuse`, `refill` ... */
-export interface Operation {
-  op: string;
-  queue: number;
-  /** What the two numbers are depends on `op` (OP_* in assembly/abi.ts). */
-  a: number;
-  b: number;
-}
+/** More packets than a pass can have: the whole of it. */
+const WHOLE_PASS = 0x7fff_ffff;
 
-/** The interface that DriverBench, a class, will have; made by `await DriverBench.create(options)`. */
-export interface DriverBenchHandle {
-  /** Packets of a burst as run. */
-  readonly batch: number;
+/** What `portsCheck` found, by its code. */
+const UNSOUND: Readonly<Record<number, string>> = {
+  [abi.PAGES_ALLOCATOR]: "the page allocator is damaged",
+  [abi.PAGES_REFERENCES]: "a page has other references than its holders say",
+  [abi.PAGES_COUNT]: "pages allocated are not pages freed and pages taken",
+  [abi.PAGES_UNDERFLOW]: "more references to a page were put than taken",
+  [abi.PAGES_PLACE]: "a page is in two places, or in none",
+  [abi.PAGES_IN_RING]: "the rings have other buffers than the pages say",
+};
+
+export class DriverBench {
+  readonly engine: Engine;
+  readonly settings: DriverSettings;
   /** Packets of a pass, over all queues. */
   readonly packetsPerPass: number;
-  /** Runs whole passes, one engine call each; allocates nothing. @throws when a queue stalls or breaks. */
-  run(passes: number): void;
-  /** Runs at most `packets` of each queue and goes on there next time: for warming up. */
-  runSome(packets: number): void;
-  /** Summed over the queues. Allocates. */
-  counters(): PathCounters;
-  /** Of one queue; IOTLB counters are the device's, and stand in the sum alone. Allocates. */
-  queueCounters(queue: number): PathCounters;
+  readonly drivers: readonly DriverQueue[];
+  readonly devices: readonly DeviceQueue[];
+  /** The ports' places, and that of the list of them. */
+  readonly ports: readonly number[];
+  readonly #list: number;
+  readonly #move: (ports: number, count: number, most: number) => number;
+  readonly #tablesAtStart: readonly number[];
+  #closed = false;
+
+  private constructor(engine: Engine, settings: DriverSettings) {
+    this.engine = engine;
+    this.settings = settings;
+    const { wasm, devices } = engine;
+    const { queues, receives, dma, format, ringSize, tables, threshold } = settings;
+    this.packetsPerPass = queues.reduce((sum, frames) => sum + frames.length, 0);
+    this.#move = receives ? wasm.portsReceive : wasm.portsTransmit;
+    devices[0].setDma(dma);
+    const pairs = queues.map((_, index) =>
+      engine.connect(index, {
+        ...{ format, size: ringSize, tables, threshold },
+        features: featuresOf(settings),
+      }),
+    );
+    this.drivers = pairs.map(({ driver }) => driver);
+    this.devices = pairs.map(({ device }) => device);
+    this.#tablesAtStart = this.drivers.map((driver) => driver.tablesListed());
+    if (receives) {
+      engine.u32[(engine.region("page control").ptr + wasm.PAGES_RESERVE.value) >>> 2] = settings.reserve;
+    }
+    const writer = new PortWriter(engine, settings);
+    this.ports = pairs.map(({ driver, device }, index) => writer.write(index, driver.ptr, device.ptr));
+    this.#list = engine.region("ports").ptr;
+    engine.u32.set(this.ports, this.#list >>> 2);
+    for (const [index, port] of this.ports.entries()) {
+      if (wasm.portOpen(port) === 0) throw new VringError("set-up", this.#setUpFailure(index));
+    }
+  }
+
   /**
-   * FNV-1a 64 for each queue over length and bytes of every packet that the far side gets in one pass, as 16 hex digits.
-   * Runs a pass, untimed, from the start of the frames. Equal to `Fnv1a64.addPacket` over the queue's frames.
+   * @throws ConfigError for options that can't be, MemoryTooSmallError, and VringError `set-up` when what has to be
+   * mapped or allocated before the first packet can't be.
    */
-  digests(): string[];
-  /** All names are OP_* codes as words. */
-  operations(): Operation[];
-  /** The trace as lines of text, for `--trace-ops`. */
-  printOperations(): string;
+  static async create(options: DriverBenchOptions): Promise<DriverBench> {
+    const { module, memoryBytes } = options;
+    const settings = resolveOptions(options);
+    const limits: EngineOptions = driverLimits(settings);
+    return new DriverBench(await Engine.create({ ...limits, module, memoryBytes }), settings);
+  }
+
+  /** What an engine for these options reserves. @throws ConfigError */
+  static limits(options: DriverBenchOptions): EngineLimits {
+    return driverLimits(resolveOptions(options));
+  }
+
+  /** Packets of a burst as it will be run. @throws ConfigError */
+  static batchOf(options: DriverBenchOptions): number {
+    return resolveOptions(options).batch;
+  }
+
+  /** Runs whole passes, one engine call each; allocates nothing. @throws VringError when a queue stalls or breaks. */
+  run(passes: number): void {
+    for (let pass = 0; pass < passes; pass++) this.runSome(WHOLE_PASS);
+  }
+
+  /** Runs at most `packets` of each queue and goes on there next time; allocates nothing. @throws VringError */
+  runSome(packets: number): void {
+    if (this.#move(this.#list, this.ports.length, packets) !== 0) throw this.#stalled();
+  }
+
+  /** Summed over the queues. Allocates. */
+  counters(): PathCounters {
+    return sumCounters(this.ports.map((_, queue) => this.queueCounters(queue)));
+  }
+
+  /** Of one queue. Allocates. */
+  queueCounters(queue: number): PathCounters {
+    const { tableTakes, tableHits, heapFalls, directFalls, doorbells } = this.drivers[queue].counters();
+    const { interrupts } = this.devices[queue].counters();
+    return withRate({
+      ...NOTHING_COUNTED,
+      ...portCounters(this.engine, this.ports[queue], this.settings.receives),
+      ...{ tableTakes, tableHits, heapFalls, directFalls, doorbells, interrupts },
+    });
+  }
+
+  /**
+   * FNV-1a 64 for each queue over length and bytes of every packet that the far side gets in one pass, as 16 hex digits:
+   * what `Fnv1a64.addPacket` makes of the queue's frames. Runs that pass, untimed, from the start of the frames.
+   * @throws VringError when a packet changed while its consumer held it.
+   */
+  digests(): string[] {
+    const { wasm, memory } = this.engine;
+    const { receives } = this.settings;
+    const touch = this.engine.u32[(this.ports[0] + wasm.PORT_TOUCH.value) >>> 2];
+    for (const port of this.ports) wasm.portDigest(port, 1, touch);
+    this.run(1);
+    const view = new DataView(memory.buffer);
+    return this.ports.map((port, queue) => {
+      wasm.portDigest(port, 0, touch);
+      const consumer = this.#word(port, wasm.PORT_CONSUMER);
+      const place = receives ? consumer + wasm.CONSUMER_DIGEST.value : port + wasm.PORT_DIGEST.value;
+      if (receives && this.#word(consumer, wasm.CONSUMER_CORRUPTED) > 0) {
+        throw new VringError("corrupted", `queue ${queue}: a packet changed while its consumer held it`);
+      }
+      return view.getBigUint64(place, true).toString(16).padStart(16, "0");
+    });
+  }
+
+  /** Conservation, by walking: throws nothing, null when every page is where its references say. */
+  check(): string | null {
+    const { wasm } = this.engine;
+    if (!this.settings.receives) return null;
+    const code = wasm.portsCheck(this.engine.region("page control").ptr, this.#list, this.ports.length);
+    return code === abi.PAGES_SOUND ? null : UNSOUND[code];
+  }
+
+  /** What was recorded, up to `traceOps`. Allocates. */
+  operations(): Operation[] {
+    return this.settings.traceOps > 0 ? readOperations(this.engine) : [];
+  }
+
+  /** The trace as lines of text. */
+  printOperations(): string {
+    return printOperations(this.operations());
+  }
+
   /** Stops the queues, drops what consumers hold, unmaps and frees everything, and says what did not come back. */
-  close(): LeakReport;
+  close(): LeakReport {
+    const leaks: string[] = [];
+    const expect = (what: string, found: number, right = 0): void => {
+      if (found !== right) leaks.push(`${found} ${what}, but ${right} would be right`);
+    };
+    const unsound = this.#closed ? null : this.check();
+    if (unsound !== null) leaks.push(unsound);
+    for (const port of this.ports) if (!this.#closed) this.engine.wasm.portClose(port);
+    this.#closed = true;
+    for (const [queue, driver] of this.drivers.entries()) {
+      expect(`buffers outstanding in queue ${queue}`, driver.outstanding);
+      const { liveTables } = driver.counters();
+      expect(`live tables of queue ${queue}`, liveTables);
+      if (this.settings.tables !== "grow") {
+        expect(`listed tables of queue ${queue}`, driver.tablesListed(), this.#tablesAtStart[queue]);
+      }
+    }
+    expect("live blocks of the heap", this.engine.heapLiveBlocks());
+    expect("live mappings", this.engine.devices[0].dma.liveMappings);
+    if (this.settings.receives) this.#expectPages(leaks, expect);
+    return { ok: leaks.length === 0, leaks };
+  }
+
+  #expectPages(leaks: string[], expect: (what: string, found: number, right?: number) => void): void {
+    const { wasm } = this.engine;
+    const control = this.engine.region("page control").ptr;
+    const { pages, nodes } = this.settings;
+    expect("free pages", this.#word(control, wasm.PAGES_FREE), nodes * Math.floor(pages / nodes));
+    for (const [queue, port] of this.ports.entries()) {
+      const consumer = this.#word(port, wasm.PORT_CONSUMER);
+      const held = this.#word(consumer, wasm.CONSUMER_TAIL) - this.#word(consumer, wasm.CONSUMER_HEAD);
+      expect(`packets held in queue ${queue}`, held);
+    }
+    const unsound = this.check();
+    if (unsound !== null) leaks.push(`after the end: ${unsound}`);
+  }
+
+  #stalled(): VringError {
+    for (const half of [...this.devices, ...this.drivers]) {
+      if (half.violation !== null) return half.violation;
+    }
+    return new VringError("stalled", "no queue moved any more, with packets left to move");
+  }
+
+  #setUpFailure(index: number): string {
+    const { mapFailures } = this.engine.devices[0].dma.counters();
+    const why = mapFailures > 0 ? "the DMA backend could not map them" : "there are too few pages";
+    return `queue ${index} could not be given its buffers: ${why}`;
+  }
+
+  #word(ptr: number, offset: { value: number }): number {
+    return this.engine.u32[(ptr + offset.value) >>> 2];
+  }
+}
+
+function featuresOf({ record, format }: DriverSettings): bigint {
+  let features = DEFAULT_FEATURES | Features.ACCESS_PLATFORM;
+  if (!record.indirect) features &= ~Features.INDIRECT_DESC;
+  if (!record.eventIdx) features &= ~Features.EVENT_IDX;
+  if (format === "packed") features |= Features.RING_PACKED;
+  return features;
 }

@@ -53,6 +53,8 @@ export interface DriverRecord {
   headerBytes: number;
   /** Whether packets of two and more elements take an indirect table. */
   indirect: boolean;
+  /** Whether the halves say from which entry on they want a notification (EVENT_IDX). Without, each publish notifies. */
+  eventIdx: boolean;
   tx: TxPolicy;
   rx: RxPolicy;
 }
@@ -65,6 +67,7 @@ const virtioNet: DriverRecord = {
   about: "maps and unmaps every buffer of every packet, as a virtio driver with ACCESS_PLATFORM does",
   headerBytes: 12,
   indirect: true,
+  eventIdx: true,
   tx: {
     // virtio_ring.c: virtqueue_add maps, detach_buf unmaps. virtio_net.c: start_xmit calls free_old_xmit_skbs first.
     mapAt: "transmit",
@@ -88,6 +91,8 @@ const i40e: DriverRecord = {
   about: "Linux 4.7's driver of the XL710: half pages that stay mapped and flip",
   headerBytes: 0,
   indirect: false,
+  // Every write of the tail register is a doorbell (writel(i, tx_ring->tail), i40e_release_rx_desc).
+  eventIdx: false,
   tx: {
     // i40e_txrx.c: i40e_tx_map maps the head and each fragment; i40e_clean_tx_irq unmaps.
     mapAt: "transmit",

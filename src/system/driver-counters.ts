@@ -1,0 +1,160 @@
+/** What a driver bench counts: for each queue, and summed. */
+import type { Engine } from "../engine.ts";
+
+/** What was done since the bench was made; totals, not per packet. */
+export interface PathCounters {
+  /** Packets that the consumer got, or that the wire got, and their frames' bytes. */
+  packets: number;
+  bytes: number;
+  maps: number;
+  unmaps: number;
+  mapFailures: number;
+  syncsCpu: number;
+  syncsDevice: number;
+  syncBytesAsked: number;
+  syncBytesCopied: number;
+  bounceBytes: number;
+  weakOrderings: number;
+  /** Accesses of the device that were refused. */
+  faults: number;
+  pagesAllocated: number;
+  pagesFreed: number;
+  /** Buffers posted again without a page allocation. */
+  pagesReused: number;
+  /** pagesReused / (pagesReused + pagesAllocated), or 0. */
+  reuseRate: number;
+  /** References to pages that were taken for packets one by one, and times that many were taken ahead. */
+  pageReferences: number;
+  referenceTopUps: number;
+  /** Bytes that the driver copied out of receive buffers: small packets and parsed headers. */
+  headerCopyBytes: number;
+  /** Packets that were copied into one buffer before transmit, and their bytes. */
+  flattened: number;
+  flattenedBytes: number;
+  /** The device's, so in the sum alone, and 0 for a queue. */
+  iotlbHits: number;
+  iotlbMisses: number;
+  invalidations: number;
+  flushes: number;
+  staleAccesses: number;
+  tableTakes: number;
+  tableHits: number;
+  heapFalls: number;
+  directFalls: number;
+  refills: number;
+  doorbells: number;
+  interrupts: number;
+  /** Times that transmit paused for want of descriptors; the packets went later. */
+  ringFull: number;
+  /** Packets lost, by cause. */
+  dropsNoBuffer: number;
+  dropsTooLong: number;
+  dropsTooShort: number;
+  dropsNoPacket: number;
+  dropsMapFailed: number;
+  /** Refills that ended early, by cause; what they lacked is posted later. */
+  refillsNoPage: number;
+  refillsMapFailed: number;
+}
+
+export const NOTHING_COUNTED: Readonly<PathCounters> = {
+  packets: 0,
+  bytes: 0,
+  maps: 0,
+  unmaps: 0,
+  mapFailures: 0,
+  syncsCpu: 0,
+  syncsDevice: 0,
+  syncBytesAsked: 0,
+  syncBytesCopied: 0,
+  bounceBytes: 0,
+  weakOrderings: 0,
+  faults: 0,
+  pagesAllocated: 0,
+  pagesFreed: 0,
+  pagesReused: 0,
+  reuseRate: 0,
+  pageReferences: 0,
+  referenceTopUps: 0,
+  headerCopyBytes: 0,
+  flattened: 0,
+  flattenedBytes: 0,
+  iotlbHits: 0,
+  iotlbMisses: 0,
+  invalidations: 0,
+  flushes: 0,
+  staleAccesses: 0,
+  tableTakes: 0,
+  tableHits: 0,
+  heapFalls: 0,
+  directFalls: 0,
+  refills: 0,
+  doorbells: 0,
+  interrupts: 0,
+  ringFull: 0,
+  dropsNoBuffer: 0,
+  dropsTooLong: 0,
+  dropsTooShort: 0,
+  dropsNoPacket: 0,
+  dropsMapFailed: 0,
+  refillsNoPage: 0,
+  refillsMapFailed: 0,
+};
+
+/** What the port at `ptr` counts; what its rings count is the caller's to add. */
+export function portCounters(engine: Engine, ptr: number, receives: boolean): Partial<PathCounters> {
+  const { wasm } = engine;
+  const reader = (from: number) => (offset: { value: number }) => engine.readU64(from + offset.value);
+  const port = reader(ptr);
+  const charged = reader(ptr + wasm.PORT_CHARGED.value - wasm.SPACE_MAPS.value);
+  const rx = reader(engine.u32[(ptr + wasm.PORT_RX.value) >>> 2]);
+  const consumer = reader(engine.u32[(ptr + wasm.PORT_CONSUMER.value) >>> 2]);
+  return {
+    packets: receives ? consumer(wasm.CONSUMER_PACKETS) : port(wasm.PORT_PACKETS),
+    bytes: receives ? consumer(wasm.CONSUMER_PACKET_BYTES) : port(wasm.PORT_PACKET_BYTES),
+    maps: charged(wasm.SPACE_MAPS),
+    unmaps: charged(wasm.SPACE_UNMAPS),
+    mapFailures: charged(wasm.SPACE_MAP_FAILURES),
+    syncsCpu: charged(wasm.SPACE_SYNCS_CPU),
+    syncsDevice: charged(wasm.SPACE_SYNCS_DEVICE),
+    syncBytesAsked: charged(wasm.SPACE_SYNC_BYTES_ASKED),
+    syncBytesCopied: charged(wasm.SPACE_SYNC_BYTES_COPIED),
+    bounceBytes: charged(wasm.SPACE_BOUNCE_BYTES),
+    weakOrderings: charged(wasm.SPACE_WEAK_ORDERINGS),
+    faults: charged(wasm.SPACE_FAULTS),
+    flattened: port(wasm.PORT_FLATTENED),
+    flattenedBytes: port(wasm.PORT_FLATTENED_BYTES),
+    refills: port(wasm.PORT_REFILLS),
+    ringFull: port(wasm.PORT_RING_FULL),
+    dropsNoBuffer: port(wasm.PORT_DROPS_NO_BUFFER),
+    dropsTooLong: port(wasm.PORT_DROPS_TOO_LONG),
+    dropsTooShort: port(wasm.PORT_DROPS_TOO_SHORT),
+    dropsNoPacket: port(wasm.PORT_DROPS_NO_PACKET),
+    dropsMapFailed: port(wasm.PORT_DROPS_MAP_FAILED),
+    refillsNoPage: port(wasm.PORT_REFILLS_NO_PAGE),
+    refillsMapFailed: port(wasm.PORT_REFILLS_MAP_FAILED),
+    ...(receives && {
+      pagesAllocated: rx(wasm.RX_RING_PAGES_ALLOCATED),
+      pagesFreed: rx(wasm.RX_RING_PAGES_FREED),
+      pagesReused: rx(wasm.RX_RING_PAGES_REUSED),
+      pageReferences: rx(wasm.RX_RING_PAGE_REFERENCES),
+      referenceTopUps: rx(wasm.RX_RING_REFERENCE_TOP_UPS),
+      headerCopyBytes: rx(wasm.RX_RING_HEADER_COPY_BYTES),
+    }),
+  };
+}
+
+/** Sums, with the rate of the sums. */
+export function sumCounters(all: readonly PathCounters[]): PathCounters {
+  const sum = { ...NOTHING_COUNTED };
+  for (const one of all) {
+    for (const name of Object.keys(sum) as (keyof PathCounters)[]) sum[name] += one[name];
+  }
+  return withRate(sum);
+}
+
+export function withRate(counters: PathCounters): PathCounters {
+  const { pagesReused, pagesAllocated } = counters;
+  const posted = pagesReused + pagesAllocated;
+  return { ...counters, reuseRate: posted === 0 ? 0 : pagesReused / posted };
+}

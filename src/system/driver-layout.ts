@@ -1,0 +1,309 @@
+/** Where the packets of a driver bench lie, and the words that make a port follow a policy. */
+import * as abi from "../../assembly/abi.ts";
+import { VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
+import type { Engine } from "../engine.ts";
+import { alignUp, type EngineLimits, powerOfTwo, resolveLimits } from "../layout.ts";
+import { type DriverSettings, MAX_RX_FRAME, piecesOf } from "./driver-options.ts";
+import { RECLAIM_AT, RX_KINDS, type RxKind, type RxPolicy } from "./records.ts";
+
+/** Bytes in front of a buffer in its page or half page; where a packet is built in place, 192 (I40E_SKB_PAD). */
+const HEADROOM: Readonly<Record<RxKind, number>> = {
+  "alloc-per-packet": 0,
+  "page-reuse": 0,
+  "page-reuse-build": 192,
+  "page-pool": 192,
+  premapped: 0,
+};
+
+/** Bytes that the device may write, if not what the longest frame takes: I40E_RXBUFFER_2048, I40E_RXBUFFER_1536. */
+const BUFFER_BYTES: Readonly<Partial<Record<RxKind, number>>> = {
+  "page-reuse": 2048,
+  "page-reuse-build": 1536,
+};
+
+/** What the kind maps its pages with: I40E_RX_DMA_ATTR, and page_pool_dma_map's. */
+const ATTRIBUTES: Readonly<Record<RxKind, number>> = {
+  "alloc-per-packet": 0,
+  "page-reuse": 0,
+  "page-reuse-build": abi.DMA_ATTR_SKIP_CPU_SYNC | abi.DMA_ATTR_WEAK_ORDERING,
+  "page-pool": abi.DMA_ATTR_SKIP_CPU_SYNC,
+  premapped: 0,
+};
+
+/** Where the frame starts when the device header has an element of its own: on a cache line of its own. */
+const SPLIT_HEADER_OFFSET = 64;
+const TOUCHES = { none: abi.TOUCH_NONE, header: abi.TOUCH_HEADER, copy: abi.TOUCH_COPY };
+
+/** From one frame to the next: an odd number of cache lines, so that equal frames don't alias in the cache. */
+function stride(bytes: number): number {
+  return (Math.ceil(bytes / abi.CACHE_LINE) | 1) * abi.CACHE_LINE;
+}
+
+/** The frames of all queues without those that are the same object. */
+function distinct(settings: DriverSettings): Set<Uint8Array> {
+  return new Set(settings.queues.flat());
+}
+
+function longest(settings: DriverSettings): number {
+  let most = 0;
+  for (const { length } of distinct(settings)) most = Math.max(most, length);
+  return settings.record.headerBytes + most;
+}
+
+function framesBytes(settings: DriverSettings): number {
+  let bytes = 0;
+  for (const { length } of distinct(settings)) bytes += stride(settings.record.headerBytes + length);
+  return bytes;
+}
+
+function streamBytes({ receives, sgs }: DriverSettings, frames: number): number {
+  const record = receives ? abi.SEGMENT : abi.ADD_HEADER + sgs * abi.SEGMENT;
+  return alignUp(frames * record, abi.CACHE_LINE);
+}
+
+/** Bytes for one queue's flat buffers, and the stack of those that are free. */
+function flatBytes(settings: DriverSettings): { buffers: number; stack: number } {
+  if (!settings.flattens) return { buffers: 0, stack: 0 };
+  const { ringSize } = settings;
+  return { buffers: ringSize * stride(longest(settings)), stack: alignUp(8 + 4 * ringSize, abi.CACHE_LINE) };
+}
+
+/** What an engine for these settings has to reserve. */
+export function driverLimits(settings: DriverSettings): EngineLimits {
+  const { queues, receives, ringSize, batch, sgs, threshold, hold, pages, nodes, dma, traceOps } = settings;
+  const frames = framesBytes(settings);
+  const flat = flatBytes(settings);
+  const streams = queues.reduce((sum, list) => sum + streamBytes(settings, list.length), 0);
+  // As many tables as can be out at once, each with the header and the alignment of its block.
+  const block = alignUp(Math.max(sgs, threshold) * VIRTQ_DESC_SIZE + 8, 16);
+  const wire = receives ? frames : alignUp(longest(settings), abi.CACHE_LINE);
+  return resolveLimits({
+    ...{ queueSize: ringSize, batch, threshold, pages, nodes },
+    maxSgs: sgs,
+    queues: queues.length,
+    ports: queues.length,
+    // What is held, and the one that comes.
+    packets: receives ? hold + 1 : 0,
+    heapBytes: queues.length * ringSize * block + 2 * block + 64,
+    bufferBytes: receives ? 0 : frames + queues.length * flat.buffers,
+    scratchBytes: streams + wire + queues.length * flat.stack,
+    dma: { backends: [dma], traceOps },
+  });
+}
+
+/** Hands out a region from its start on. */
+class Bump {
+  #next: number;
+  constructor(ptr: number) {
+    this.#next = ptr;
+  }
+  take(bytes: number): number {
+    const ptr = this.#next;
+    this.#next += bytes;
+    return ptr;
+  }
+}
+
+/** Sets the words of every port: its policy, its frames, its places. */
+export class PortWriter {
+  readonly #engine: Engine;
+  readonly #settings: DriverSettings;
+  readonly #scratch: Bump;
+  readonly #buffers: Bump;
+  /** Where each frame's device header starts. */
+  readonly #places = new Map<Uint8Array, number>();
+  readonly #target: number;
+
+  constructor(engine: Engine, settings: DriverSettings) {
+    this.#engine = engine;
+    this.#settings = settings;
+    this.#scratch = new Bump(engine.scratch.ptr);
+    this.#buffers = new Bump(engine.buffers.ptr);
+    const { receives, record } = settings;
+    for (const frame of distinct(settings)) {
+      const bytes = record.headerBytes + frame.length;
+      // The wire's frames are no memory of the driver's.
+      const ptr = (receives ? this.#scratch : this.#buffers).take(stride(bytes));
+      engine.bytes(ptr + record.headerBytes, frame.length).set(frame);
+      // 5.1.6.4: with VERSION_1 a header says num_buffers 1 when a packet takes one.
+      if (receives && record.headerBytes > 0) engine.bytes(ptr + 10, 1)[0] = 1;
+      this.#places.set(frame, ptr);
+    }
+    this.#target = receives ? 0 : this.#scratch.take(alignUp(longest(settings), abi.CACHE_LINE));
+  }
+
+  /** The port of queue `index`, whose halves are at `driver` and `device`. */
+  write(index: number, driver: number, device: number): number {
+    const { wasm } = this.#engine;
+    const { format, batch, record, descriptors, sgs, touch, queues, receives } = this.#settings;
+    const port = this.#at(`port ${index}`);
+    const popped = this.#engine.region(`queue ${index} staging popped`);
+    this.#set(port, [
+      [wasm.PORT_DRIVER, driver],
+      [wasm.PORT_DEVICE, device],
+      [wasm.PORT_PACKED, format === "packed"],
+      [wasm.PORT_INDEX, index],
+      [wasm.PORT_BATCH, batch],
+      [wasm.PORT_ADD, this.#at(`queue ${index} staging add`)],
+      [wasm.PORT_POPPED, popped.ptr],
+      [wasm.PORT_POPPED_BYTES, popped.bytes],
+      [wasm.PORT_USED, this.#at(`queue ${index} staging used`)],
+      [wasm.PORT_RECLAIMED, this.#at(`queue ${index} staging reclaimed`)],
+      [wasm.PORT_STREAM, this.#writeStream(queues[index])],
+      [wasm.PORT_FRAMES, queues[index].length],
+      [wasm.PORT_HEADER_BYTES, record.headerBytes],
+      [wasm.PORT_TOUCH, TOUCHES[touch]],
+      [wasm.PORT_TARGET, this.#target],
+      [wasm.PORT_DESCRIPTORS, descriptors],
+      [wasm.PORT_SGS, sgs],
+    ]);
+    if (receives) this.#writeReceive(port, index);
+    else this.#writeTransmit(port);
+    return port;
+  }
+
+  #writeTransmit(port: number): void {
+    const { wasm } = this.#engine;
+    const { tx, ringSize, flattens } = this.#settings;
+    this.#set(port, [
+      [wasm.PORT_RECLAIM_AT, RECLAIM_AT.indexOf(tx.reclaim)],
+      [wasm.PORT_RECLAIM_BELOW, Math.max(tx.stopBelow, Math.ceil(ringSize / 2))],
+      [wasm.PORT_STOP_BELOW, tx.stopBelow],
+      [wasm.PORT_PREMAPPED, tx.mapAt === "set-up"],
+      [wasm.PORT_FLATTEN_ABOVE, flattens ? tx.flattenAbove : 0],
+    ]);
+    if (!flattens) return;
+    const { buffers, stack } = flatBytes(this.#settings);
+    const first = this.#buffers.take(buffers);
+    wasm.portFlat(port, this.#scratch.take(stack), first, buffers / ringSize, ringSize);
+  }
+
+  #writeReceive(port: number, index: number): void {
+    const { wasm } = this.#engine;
+    const { rx, refillAt, queues, dropAtEnd } = this.#settings;
+    const buffers = this.#writeBuffers(index);
+    this.#set(port, [
+      [wasm.PORT_RX, buffers],
+      [wasm.PORT_CONSUMER, this.#writeConsumer(index, buffers)],
+      [wasm.PORT_REFILL_AT, refillAt],
+      [wasm.PORT_REFILL_IN_POLL, rx.refill.check === "packet"],
+      [wasm.PORT_FRAME_MOST, MAX_RX_FRAME],
+      [wasm.PORT_LONG_FRAMES, queues[index].some(({ length }) => length > MAX_RX_FRAME)],
+      [wasm.PORT_DROP_AT_END, dropAtEnd],
+    ]);
+  }
+
+  #writeBuffers(index: number): number {
+    const { wasm, devices } = this.#engine;
+    const { rx, node, ringSize, hold, batch, sgs, descriptors, record } = this.#settings;
+    const { kind } = rx;
+    const ptr = this.#at(`port ${index} receive buffers`);
+    const headroom = HEADROOM[kind];
+    const offset = frameOffset(record.headerBytes, sgs);
+    this.#set(ptr, [
+      [wasm.RX_RING_PAGES, this.#at("page control")],
+      [wasm.RX_RING_SPACE, devices[0].space],
+      [wasm.RX_RING_KIND, RX_KINDS.indexOf(kind)],
+      [wasm.RX_RING_NODE, node],
+      [wasm.RX_RING_HEADROOM, headroom],
+      [wasm.RX_RING_BUFFER_BYTES, BUFFER_BYTES[kind] ?? offset + MAX_RX_FRAME],
+      [wasm.RX_RING_FRAME_OFFSET, offset],
+      [wasm.RX_RING_ATTRS, ATTRIBUTES[kind]],
+      [wasm.RX_RING_SYNC_WRITTEN, rx.sync.cpu === "packet"],
+      [wasm.RX_RING_SYNC_DEVICE, syncsForDevice(rx)],
+      [wasm.RX_RING_TAKES_AHEAD, rx.references === "bias"],
+      [wasm.RX_RING_FIXED_PAGES, Math.floor(ringSize / descriptors) + hold + batch],
+      [wasm.RX_RING_LIST, this.#at(`port ${index} waiting buffers`)],
+      [wasm.RX_RING_LIST_MASK, powerOfTwo(ringSize) - 1],
+      [wasm.RX_RING_RECYCLED, this.#at(`port ${index} recycled pages`)],
+    ]);
+    return ptr;
+  }
+
+  #writeConsumer(index: number, buffers: number): number {
+    const { wasm, limits } = this.#engine;
+    const { hold, random, seed } = this.#settings;
+    const ptr = this.#at(`port ${index} consumer`);
+    this.#set(ptr, [
+      [wasm.CONSUMER_RX, buffers],
+      [wasm.CONSUMER_QUEUE, this.#at(`port ${index} held packets`)],
+      [wasm.CONSUMER_MASK, powerOfTwo(limits.packets) - 1],
+      [wasm.CONSUMER_HOLD, hold],
+      [wasm.CONSUMER_RANDOM, random],
+      [wasm.CONSUMER_GENERATOR, seed],
+    ]);
+    wasm.consumerInit(
+      ptr,
+      this.#at(`port ${index} free packets`),
+      this.#at(`port ${index} packets`),
+      this.#at(`port ${index} packet heads`),
+      limits.packets,
+    );
+    return ptr;
+  }
+
+  /** The records or frame entries of a pass; where they start. */
+  #writeStream(frames: readonly Uint8Array[]): number {
+    const ptr = this.#scratch.take(streamBytes(this.#settings, frames.length));
+    const words = this.#engine.u32;
+    const { receives, record, sgs } = this.#settings;
+    let at = ptr >>> 2;
+    for (const [token, frame] of frames.entries()) {
+      const start = this.#places.get(frame) as number;
+      if (receives) {
+        words[at++] = start;
+        words[at++] = frame.length;
+        continue;
+      }
+      words[at++] = token;
+      words[at++] = sgs;
+      at = writeElements(words, at, start, record.headerBytes, frame.length, sgs);
+    }
+    return ptr;
+  }
+
+  #at(name: string): number {
+    return this.#engine.region(name).ptr;
+  }
+
+  #set(ptr: number, words: readonly [{ value: number }, number | boolean][]): void {
+    for (const [offset, value] of words) this.#engine.u32[(ptr + offset.value) >>> 2] = Number(value);
+  }
+}
+
+/** Header and frame in one element, or the header in one and the frame cut evenly into the rest. */
+function writeElements(
+  words: Uint32Array,
+  at: number,
+  start: number,
+  headerBytes: number,
+  bytes: number,
+  sgs: number,
+): number {
+  const pieces = piecesOf(headerBytes, sgs);
+  let from = start + headerBytes;
+  if (pieces < sgs) {
+    words[at++] = start;
+    words[at++] = headerBytes;
+  } else {
+    // The first element takes the header along, if there is one.
+    from = start;
+  }
+  const total = start + headerBytes + bytes - from;
+  for (let piece = 0, cut = 0; piece < pieces; piece++) {
+    const next = Math.floor((total * (piece + 1)) / pieces);
+    words[at++] = from + cut;
+    words[at++] = next - cut;
+    cut = next;
+  }
+  return at;
+}
+
+function frameOffset(headerBytes: number, sgs: number): number {
+  return sgs === 1 ? headerBytes : SPLIT_HEADER_OFFSET;
+}
+
+/** page-reuse follows its record; a packet built in place, and a buffer that is never mapped again, always are. */
+function syncsForDevice({ kind, sync }: RxPolicy): boolean {
+  return kind === "page-reuse" ? sync.device : kind === "page-reuse-build" || kind === "premapped";
+}

@@ -1,0 +1,176 @@
+/** What a driver bench is told, checked, and what follows from it. */
+import * as abi from "../../assembly/abi.ts";
+import type { EngineOptions } from "../engine.ts";
+import { ConfigError } from "../errors.ts";
+import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
+import type { DriverRecord, RxKind, RxPolicy, TxPolicy } from "./records.ts";
+import { RX_KINDS } from "./records.ts";
+
+/** The longest frame that every kind of receive buffer takes: Ethernet with a VLAN tag and 1500 bytes. */
+export const MAX_RX_FRAME = 1518;
+
+export interface DriverBenchOptions {
+  /** A record of DRIVER_RECORDS, or one of the caller's own. */
+  record: DriverRecord;
+  direction: "tx" | "rx";
+  dma: DmaBackend;
+  /** The frames of each queue, in order: what a pass transmits, or what the wire sends. A queue may have none. */
+  queues: readonly (readonly Uint8Array[])[];
+  /** Receive buffers other than the record's. */
+  rx?: RxKind;
+  /** Packets that the consumer of a queue holds back; `all`: until the end of the pass. Default 0. */
+  hold?: number | "all";
+  /** In which order the consumer drops what it holds. Default `in-order`. */
+  drop?: "in-order" | "random";
+  /** Seeds random drops, from 1 on. Default 1. */
+  seed?: number;
+  /** Default `split`. */
+  format?: RingFormat;
+  /** Default 256. */
+  ringSize?: number;
+  /** Packets of a burst, cut to what the ring takes (`DriverBench.batchOf`). Default 32. */
+  batch?: number;
+  /** Transmit: elements of a packet. With 2 and more the device header, if there is one, has an element of its own. Default 1. */
+  sg?: number;
+  /** Receive: elements of a posted buffer. Default: the record's. */
+  rxSgs?: 1 | 2;
+  /** Receive: free descriptors from which on buffers are posted. Default: the record's. */
+  refillAt?: number | "half";
+  /** Where tables come from, if the record takes any. Default `freelist`. */
+  tables?: TableSource;
+  /** Most elements of a cached table. Default 4. */
+  threshold?: number;
+  /** Buffers mapped at set-up, transmit: their cached tables are, too (ours). Default false. */
+  tablesMapped?: boolean;
+  /** What the device moves of a frame: what the driver reads itself, the header, or all. Default `copy`. */
+  touch?: "none" | "header" | "copy";
+  /** Operations that are recorded, from set-up on. Default 0. */
+  traceOps?: number;
+  /** Pages for receive buffers; default: as many as rings, consumers and caches can have at once. */
+  pages?: number;
+  /** Nodes that the pages are spread over, and the one that the queues run on. Default 1, 0. */
+  nodes?: number;
+  node?: number;
+  /** Free pages from which on what is handed out belongs to the emergency reserve. Default 0. */
+  reserve?: number;
+  module?: EngineOptions["module"];
+  memoryBytes?: number;
+}
+
+/** The options with nothing left open. */
+export interface DriverSettings {
+  record: DriverRecord;
+  receives: boolean;
+  dma: DmaBackend;
+  queues: readonly (readonly Uint8Array[])[];
+  tx: TxPolicy;
+  rx: RxPolicy;
+  /** Packets that each queue's consumer holds back, and whether it drops them at the end of a pass. */
+  hold: number;
+  dropAtEnd: boolean;
+  random: boolean;
+  seed: number;
+  format: RingFormat;
+  ringSize: number;
+  batch: number;
+  /** Elements of a packet or buffer, and descriptors that it takes. */
+  sgs: number;
+  descriptors: number;
+  /** Transmit: elements that are staged, which is 1 when packets are copied flat. */
+  flattens: boolean;
+  refillAt: number;
+  tables: TableSource;
+  threshold: number;
+  tablesMapped: boolean;
+  touch: "none" | "header" | "copy";
+  traceOps: number;
+  pages: number;
+  nodes: number;
+  node: number;
+  reserve: number;
+}
+
+/** @throws ConfigError for what can't be. */
+export function resolveOptions(options: DriverBenchOptions): DriverSettings {
+  const { record, queues } = options;
+  const receives = options.direction === "rx";
+  const ringSize = whole("ringSize", options.ringSize ?? 256, 1, 32768);
+  const frames = queues.reduce((most, list) => Math.max(most, list.length), 0);
+  if (frames === 0) throw new ConfigError("queues has no frame; at least one is needed");
+  const rx = receivePolicy(options);
+  const sgs = receives ? rx.sgs : whole("sg", options.sg ?? 1, 1, ringSize);
+  if (!receives) checkPieces(options, sgs);
+  const flattens = !receives && record.tx.flattenAbove > 0 && sgs > record.tx.flattenAbove;
+  const descriptors = flattens || (record.indirect && sgs > 1) ? 1 : sgs;
+  if (descriptors > ringSize) {
+    throw new ConfigError(`ringSize is ${ringSize}, but a buffer takes ${descriptors} descriptors`);
+  }
+  const hold = options.hold === "all" ? frames : whole("hold", options.hold ?? 0, 0, 2 ** 20);
+  const refillAt = refillThreshold(rx, ringSize, descriptors);
+  const posted = Math.floor((ringSize - refillAt + 1) / descriptors);
+  const sent = Math.max(0, Math.floor((ringSize - record.tx.stopBelow) / descriptors)) + 1;
+  const batch = Math.min(whole("batch", options.batch ?? 32, 1, 32768), receives ? posted : sent);
+  const nodes = options.nodes ?? 1;
+  return {
+    ...{ record, receives, queues, rx, hold, ringSize, batch, sgs, descriptors, flattens, refillAt, nodes },
+    tx: record.tx,
+    dma: options.dma,
+    dropAtEnd: options.hold === "all",
+    random: options.drop === "random",
+    seed: whole("seed", options.seed ?? 1, 1, 0xffff_ffff),
+    format: options.format ?? "split",
+    tables: options.tables ?? "freelist",
+    threshold: options.threshold ?? 4,
+    tablesMapped: options.tablesMapped ?? false,
+    touch: options.touch ?? "copy",
+    traceOps: options.traceOps ?? 0,
+    pages: receives ? (options.pages ?? nodes * pagesNeeded(queues.length, ringSize, hold, batch)) : 0,
+    node: whole("node", options.node ?? 0, 0, nodes - 1),
+    reserve: options.reserve ?? 0,
+  };
+}
+
+function receivePolicy({ record, rx, rxSgs, refillAt }: DriverBenchOptions): RxPolicy {
+  const kind = rx ?? record.rx.kind;
+  if (!RX_KINDS.includes(kind)) {
+    throw new ConfigError(`rx is "${kind}", but must be one of ${RX_KINDS.join(", ")}`);
+  }
+  const sgs = rxSgs ?? record.rx.sgs;
+  if (sgs === 2 && record.headerBytes === 0) {
+    throw new ConfigError(`rxSgs is 2, but ${record.name} has no device header to put into an element`);
+  }
+  return { ...record.rx, kind, sgs, refill: { ...record.rx.refill, at: refillAt ?? record.rx.refill.at } };
+}
+
+function refillThreshold(rx: RxPolicy, ringSize: number, descriptors: number): number {
+  const { at } = rx.refill;
+  const free = at === "half" ? Math.floor(ringSize / 2) + 1 : whole("refillAt", at, 1, 32768);
+  // A ring that is smaller than the threshold would never be filled again; one buffer has to stay posted.
+  return Math.max(1, Math.min(free, ringSize - descriptors + 1));
+}
+
+/** For each queue: what the ring has, what the consumer holds, what a pool's cache may have ahead. */
+function pagesNeeded(queues: number, ringSize: number, hold: number, batch: number): number {
+  return queues * (ringSize + hold + batch + abi.PAGE_POOL_CACHE);
+}
+
+function checkPieces({ queues, record }: DriverBenchOptions, sgs: number): void {
+  const pieces = piecesOf(record.headerBytes, sgs);
+  for (const [queue, frames] of queues.entries()) {
+    const short = frames.findIndex(({ length }) => length < pieces);
+    if (short < 0) continue;
+    throw new ConfigError(
+      `frame ${short} of queue ${queue} has ${frames[short].length} bytes, but sg ${sgs} needs ${pieces}`,
+    );
+  }
+}
+
+/** Elements that the frame itself is cut into. */
+export function piecesOf(headerBytes: number, sgs: number): number {
+  return headerBytes > 0 && sgs > 1 ? sgs - 1 : sgs;
+}
+
+function whole(name: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new ConfigError(`${name} is ${value}, but must be a whole number from ${least} to ${most}`);
+}
