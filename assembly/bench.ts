@@ -1,7 +1,15 @@
 // What the suites in bench/ time by the thousand, because a call from JavaScript for each would cost
 // more than the thing itself. Each returns what it did, so that the work can't be left out.
 
-import { TABLES_FREELIST, TABLES_GROW, TABLES_HEAP, TABLES_PER_NODE, TABLES_SLOT } from "./abi";
+import {
+  DMA_TO_DEVICE,
+  TABLES_FREELIST,
+  TABLES_GROW,
+  TABLES_HEAP,
+  TABLES_PER_NODE,
+  TABLES_SLOT,
+} from "./abi";
+import { iommuMap, iommuTranslate, iommuUnmap, iommuWalk } from "./dma/iommu";
 import { copyBytes } from "./mem/copy";
 import { stackPut, stackTake } from "./mem/stack";
 import { tlsfGive, tlsfTake } from "./mem/tlsf";
@@ -68,4 +76,53 @@ export function copyBytesRepeat(to: u32, from: u32, bytes: u32, count: u32): voi
 /** `memory.copy`, `count` times. */
 export function memoryCopyRepeat(to: u32, from: u32, bytes: u32, count: u32): void {
   for (; count; count--) memory.copy(to, from, bytes);
+}
+
+/** Maps `bytes` at `place` for a device to read, and unmaps them, `count` times; the sum of the handles. */
+export function iommuMapUnmap(domain: u32, place: u32, bytes: u32, count: u32): u32 {
+  let sum: u32 = 0;
+  for (; count; count--) {
+    const iova = iommuMap(domain, place, bytes, DMA_TO_DEVICE);
+    sum += iova;
+    iommuUnmap(domain, iova, bytes);
+  }
+  return sum;
+}
+
+/** The same for `batch` mappings at a time, each of which the device reads once in between. */
+export function iommuMapReadUnmap(
+  domain: u32,
+  place: u32,
+  bytes: u32,
+  handles: u32,
+  batch: u32,
+  count: u32,
+): u32 {
+  let sum: u32 = 0;
+  for (; count; count--) {
+    for (let k: u32 = 0; k < batch; k++) {
+      store<u32>(handles + (k << 2), iommuMap(domain, place, bytes, DMA_TO_DEVICE));
+    }
+    for (let k: u32 = 0; k < batch; k++) sum += iommuTranslate(domain, load<u32>(handles + (k << 2)), false);
+    for (let k: u32 = 0; k < batch; k++) iommuUnmap(domain, load<u32>(handles + (k << 2)), bytes);
+  }
+  return sum;
+}
+
+/** Translates the `count` handles at `handles` for reading, `laps` times; the sum of the places. */
+export function iommuTranslateAll(domain: u32, handles: u32, count: u32, laps: u32): u32 {
+  let sum: u32 = 0;
+  for (; laps; laps--) {
+    for (let k: u32 = 0; k < count; k++) sum += iommuTranslate(domain, load<u32>(handles + (k << 2)), false);
+  }
+  return sum;
+}
+
+/** The same by the bare walk. */
+export function iommuWalkAll(domain: u32, handles: u32, count: u32, laps: u32): u32 {
+  let sum: u32 = 0;
+  for (; laps; laps--) {
+    for (let k: u32 = 0; k < count; k++) sum += iommuWalk(domain, load<u32>(handles + (k << 2)), false);
+  }
+  return sum;
 }

@@ -1,6 +1,15 @@
 // What the host sees: exports only. Codes and limits are in abi.ts, which both sides import.
 
-export { copyBytesRepeat, memoryCopyRepeat, tableTakeGive, tlsfTakeGive } from "./bench";
+export {
+  copyBytesRepeat,
+  iommuMapReadUnmap,
+  iommuMapUnmap,
+  iommuTranslateAll,
+  iommuWalkAll,
+  memoryCopyRepeat,
+  tableTakeGive,
+  tlsfTakeGive,
+} from "./bench";
 export { deviceRaiseNeedsReset } from "./device";
 export {
   spaceMap,

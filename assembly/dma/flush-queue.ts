@@ -4,7 +4,7 @@
 //   | range 0 | range 1 | ...          | -      |   one slot stays empty: 256 are full at 255
 //     first page's number | order << 20
 
-import { magazinesGive } from "./magazines";
+import { MAGAZINE_SIZE, magazineCount, magazinePush, magazinesGive, rcacheOf } from "./magazines";
 
 const PFN_BITS: u32 = 20;
 const PFN_MASK: u32 = (1 << PFN_BITS) - 1;
@@ -57,11 +57,26 @@ export function flushQueueOrder(queue: FlushQueue, index: u32): u32 {
   return load<u32>(queue.entries + (index << 2)) >> PFN_BITS;
 }
 
-/** After a flush: gives every range back, the one that waited longest first. */
+/** After a flush: gives every range back, the one that has waited longest first. */
 export function flushQueueGive(queue: FlushQueue, magazines: u32): void {
+  // Single pages go into the loaded magazine with its count in a local: through the memory each of
+  // them would wait for the one before it.
+  const rcache = rcacheOf(magazines, 0);
+  let magazine = rcache.loaded;
+  let count = magazineCount(magazine);
   const waiting = queue.waiting;
   for (let k: u32 = 0; k < waiting; k++) {
-    magazinesGive(magazines, flushQueuePfn(queue, k), flushQueueOrder(queue, k));
+    const pfn = flushQueuePfn(queue, k);
+    const order = flushQueueOrder(queue, k);
+    if (order == 0 && count < MAGAZINE_SIZE) {
+      magazinePush(magazine, count++, pfn);
+    } else {
+      store<u32>(magazine, count);
+      magazinesGive(magazines, pfn, order);
+      magazine = rcache.loaded;
+      count = magazineCount(magazine);
+    }
   }
+  store<u32>(magazine, count);
   queue.waiting = 0;
 }

@@ -35,6 +35,7 @@ import {
   iotlbBytes,
   iotlbDrop,
   iotlbFill,
+  iotlbGlance,
   iotlbInit,
   iotlbInvalidate,
   iotlbInvalidateAll,
@@ -49,22 +50,24 @@ import {
   MAGAZINES_BYTES,
   magazineBytes,
   magazineCount,
+  magazineEntry,
+  magazinePush,
   magazinesGive,
   magazinesInit,
   magazinesTake,
   rcacheOf,
 } from "./magazines";
 import {
-  LEAF_SHIFT,
+  leafEntry,
   ONE_ENTRY,
   PAGE_BYTES,
   PAGE_MASK,
   PageTable,
   pagePtr,
   pageTableBytes,
-  pageTableFreeBytes,
   pageTableInit,
   pageTableLength,
+  pageTableListBytes,
   pageTableMap,
   pageTableUnmap,
   pageTableWatch,
@@ -147,7 +150,7 @@ function tablesAt(ptr: u32, aperturePages: u32, tables: u32, entries: u32, ways:
     magazineBytes() +
     iotlbBytes(entries, ways) +
     flushQueueBytes(slots) +
-    pageTableFreeBytes(tables);
+    pageTableListBytes(tables);
   return (end + PAGE_MASK) & ~PAGE_MASK;
 }
 
@@ -196,12 +199,11 @@ export function iommuMap(ptr: u32, place: u32, bytes: u32, direction: u32): u32 
     const magazine = rcacheOf(ptr + MAGAZINES_AT, 0).loaded;
     const count = magazineCount(magazine);
     if (count) {
-      // The last of `count` entries behind the count.
-      const iova = load<u32>(magazine + (count << 2)) << IOMMU_PAGE_BITS;
-      const table = pageTableOf(ptr);
-      if (table.leaf == iova >> LEAF_SHIFT) {
-        const above = load<u64>(table.leafEntry);
-        store<u64>(table.leafEntry, above + ONE_ENTRY);
+      const iova = magazineEntry(magazine, count - 1) << IOMMU_PAGE_BITS;
+      const leaf = leafEntry(pageTableOf(ptr), iova);
+      if (leaf) {
+        const above = load<u64>(leaf);
+        store<u64>(leaf, above + ONE_ENTRY);
         store<u64>(
           pagePtr(<u32>above, iova),
           ((<u64>1) << 32) | ((place & ~PAGE_MASK) | permissionsOf(direction)),
@@ -243,9 +245,9 @@ function mapFailed(ptr: u32, failure: u32): u32 {
  */
 @inline
 export function iommuUnmap(ptr: u32, iova: u32, bytes: u32): bool {
-  const table = pageTableOf(ptr);
-  if (inOnePage(iova, bytes) && table.leaf == iova >> LEAF_SHIFT) {
-    const above = load<u64>(table.leafEntry);
+  const leaf = leafEntry(pageTableOf(ptr), iova);
+  if (inOnePage(iova, bytes) && leaf) {
+    const above = load<u64>(leaf);
     const entry = pagePtr(<u32>above, iova);
     const pfn = iova >> IOMMU_PAGE_BITS;
     // A mapping of one page that nobody watches, and not the last one of its table.
@@ -253,7 +255,7 @@ export function iommuUnmap(ptr: u32, iova: u32, bytes: u32): bool {
       if (changetype<IommuDomain>(ptr).lazy) {
         const queue = flushQueueOf(ptr);
         if (!flushQueueIsFull(queue)) {
-          clear(ptr, table, above, entry);
+          clear(ptr, leaf, above, entry);
           iotlbMarkStale(iotlbOf(ptr), pfn);
           flushQueueAdd(queue, pfn, 0);
           return true;
@@ -262,11 +264,11 @@ export function iommuUnmap(ptr: u32, iova: u32, bytes: u32): bool {
         const magazine = rcacheOf(ptr + MAGAZINES_AT, 0).loaded;
         const count = magazineCount(magazine);
         if (count < MAGAZINE_SIZE) {
-          clear(ptr, table, above, entry);
+          clear(ptr, leaf, above, entry);
           const tlb = iotlbOf(ptr);
           tlb.invalidations++;
           iotlbDrop(tlb, pfn);
-          store<u32>(magazine + (count << 2), pfn, 4);
+          magazinePush(magazine, count, pfn);
           store<u32>(magazine, count + 1);
           return true;
         }
@@ -278,9 +280,9 @@ export function iommuUnmap(ptr: u32, iova: u32, bytes: u32): bool {
 
 /** Clears the entry of a mapping of one page. */
 @inline
-function clear(ptr: u32, table: PageTable, above: u64, entry: u32): void {
+function clear(ptr: u32, leaf: u32, above: u64, entry: u32): void {
   store<u64>(entry, 0);
-  store<u64>(table.leafEntry, above - ONE_ENTRY);
+  store<u64>(leaf, above - ONE_ENTRY);
   countLive(ptr, -(ONE_MAPPING + ONE_PAGE));
 }
 
@@ -326,25 +328,26 @@ function flush(domain: IommuDomain, queue: FlushQueue): void {
 @inline
 export function iommuTranslate(ptr: u32, iova: u32, write: bool): u32 {
   const tlb = iotlbOf(ptr);
-  const entry = iotlbLookup(tlb, iova >> IOMMU_PAGE_BITS);
+  const entry = iotlbGlance(tlb, iova >> IOMMU_PAGE_BITS);
   if (entryServes(entry, needsOf(write))) {
     tlb.hits++;
     return (entry & ~PAGE_MASK) | (iova & PAGE_MASK);
   }
-  return translate(ptr, iova, needsOf(write), entry);
+  return translate(ptr, iova, needsOf(write));
 }
 
-/** What the IOTLB does not serve: a miss, a translation that has ended, or what is not allowed. */
-function translate(ptr: u32, iova: u32, needs: u32, found: u32): u32 {
+/** The same for what is not at its own place, not there at all, not allowed, or no longer mapped. */
+function translate(ptr: u32, iova: u32, needs: u32): u32 {
   const domain = changetype<IommuDomain>(ptr);
   const tlb = iotlbOf(ptr);
-  let entry = found;
+  const pfn = iova >> IOMMU_PAGE_BITS;
+  let entry = iotlbLookup(tlb, pfn);
   if (entry) {
     tlb.hits++;
   } else {
     tlb.misses++;
     entry = walk(pageTableOf(ptr), iova);
-    if (entry) iotlbFill(tlb, iova >> IOMMU_PAGE_BITS, entry);
+    if (entry) iotlbFill(tlb, pfn, entry);
   }
   if (!(entry & needs)) return IOMMU_FAULT;
   if (entry & TLB_STALE) domain.staleAccesses++;

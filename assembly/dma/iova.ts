@@ -85,13 +85,26 @@ export function iovaInit(ptr: u32, at: u32, pages: u32): void {
   iova.gives = 0;
 }
 
-/** Takes 2^order pages: the first page's number, or 0 when no block is free. */
+/** Takes 2^order pages: the first page's number, or 0 when no block is large enough. */
 export function iovaTake(ptr: u32, order: u32): u32 {
   const iova = changetype<Iova>(ptr);
-  const larger = order < IOVA_ORDERS ? iova.orderMap >> order : 0;
-  if (!larger) return 0;
-  let have = order + ctz(larger);
-  let block = bitmapHighest(iovaFree(iova, have));
+  let orders = order < IOVA_ORDERS ? iova.orderMap >> order : 0;
+  if (!orders) return 0;
+  // Not the smallest block that fits, as buddies usually do, but the highest: so that what is taken lies
+  // together, in few tables.
+  let have: u32 = 0;
+  let block: u32 = 0;
+  let highest: u32 = 0;
+  for (; orders; orders &= orders - 1) {
+    const other = order + ctz(orders);
+    const candidate = bitmapHighest(iovaFree(iova, other));
+    const end = (candidate + 1) << other;
+    if (end > highest) {
+      highest = end;
+      have = other;
+      block = candidate;
+    }
+  }
   remove(iova, have, block);
   while (have > order) {
     have--;

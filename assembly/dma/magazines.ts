@@ -57,10 +57,16 @@ export function magazineCount(magazine: u32): u32 {
   return load<u32>(magazine);
 }
 
-/** The range that has been in the magazine the longest but `index`. */
+/** A range in a magazine; the newest has the highest index. */
 @inline
 export function magazineEntry(magazine: u32, index: u32): u32 {
   return load<u32>(magazine + (index << 2), 4);
+}
+
+/** Writes a range behind the `count` that are there; the count itself is left to the caller. */
+@inline
+export function magazinePush(magazine: u32, count: u32, pfn: u32): void {
+  store<u32>(magazine + (count << 2), pfn, 4);
 }
 
 /** Sets out empty magazines at `at` in front of `allocator`. */
@@ -109,7 +115,7 @@ export function magazinesGive(ptr: u32, pfn: u32, order: u32): void {
   if (!loadRoom(rcache)) drain(rcache.loaded, allocator, order);
   const magazine = rcache.loaded;
   const count = magazineCount(magazine);
-  store<u32>(magazine + (count << 2), pfn, 4);
+  magazinePush(magazine, count, pfn);
   store<u32>(magazine, count + 1);
 }
 

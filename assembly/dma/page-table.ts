@@ -29,16 +29,14 @@ export const ENTRIES: u32 = 1 << INDEX_BITS;
 const INDEX_MASK: u32 = ENTRIES - 1;
 /** What one entry of the second level covers: the pages of one table. */
 export const LEAF_SHIFT: u32 = IOMMU_PAGE_BITS + INDEX_BITS;
+const DIRECTORY_BYTES: u32 = 1 << (32 - LEAF_SHIFT + 2);
 /** One live entry more, in the word that leads to a table. */
 export const ONE_ENTRY: u64 = 1 << 32;
-/** No bus address has this leaf number. */
-const NO_LEAF: u32 = 0xffffffff;
 
 @unmanaged
 export class PageTable {
-  /** The leaf table that was used last: its number, and the place of the entry that leads to it. */
-  leaf: u32;
-  leafEntry: u32;
+  /** By the upper bits of a bus address: the place of the entry that leads to its table of pages, or 0. */
+  directory: u32;
   /** 3 or 4; the highest table, which is always there; the bits below its index. */
   levels: u32;
   root: u32;
@@ -57,27 +55,27 @@ export function pageTableBytes(tables: u32): u32 {
   return (tables + 1) << IOMMU_PAGE_BITS;
 }
 
-/** Bytes of the list of free tables. */
-export function pageTableFreeBytes(tables: u32): u32 {
-  return (stackBytes(tables) + 7) & ~7;
+/** Bytes of the directory, which has a word for every 32-bit address, and of the list of free tables. */
+export function pageTableListBytes(tables: u32): u32 {
+  return (DIRECTORY_BYTES + stackBytes(tables) + 7) & ~7;
 }
 
-/** Makes an empty table with root and pool at `at`, aligned to a page, and the list of free tables at `free`. */
-export function pageTableInit(ptr: u32, levels: u32, at: u32, tables: u32, free: u32): void {
+/** Makes an empty table with root and pool at `at`, aligned to a page, and the lists at `lists`. */
+export function pageTableInit(ptr: u32, levels: u32, at: u32, tables: u32, lists: u32): void {
   assert(levels == 3 || levels == 4);
   assert(!(at & PAGE_MASK));
   const table = changetype<PageTable>(ptr);
   memory.fill(at, 0, pageTableBytes(tables));
-  table.leaf = NO_LEAF;
-  table.leafEntry = 0;
+  memory.fill(lists, 0, pageTableListBytes(tables));
   table.levels = levels;
   table.root = at;
   table.rootShift = LEAF_SHIFT + (levels - 2) * INDEX_BITS;
   table.tablesLive = 0;
   table.pool = at + PAGE_BYTES;
   table.tables = tables;
-  table.free = free;
-  const stack = changetype<Stack>(free);
+  table.directory = lists;
+  table.free = lists + DIRECTORY_BYTES;
+  const stack = changetype<Stack>(table.free);
   stackInit(stack, tables);
   // Last first, so that the first table is the first to be taken.
   for (let k = tables; k > 0; k--) stackPut(stack, table.root + (k << IOMMU_PAGE_BITS));
@@ -159,7 +157,7 @@ export function pageTableUnmap(ptr: u32, iova: u32, pages: u32): u32 {
   let seen: u32 = 0;
   for (let done: u32 = 0; done < pages; ) {
     const at = iova + (done << IOMMU_PAGE_BITS);
-    const above = findLeaf(table, at);
+    const above = leafEntry(table, at);
     assert(above);
     let entry = pagePtr(load<u32>(above), at);
     const end = min(done + pagesToLeafEnd(at), pages);
@@ -200,22 +198,24 @@ function pagesToLeafEnd(iova: u32): u32 {
   return ENTRIES - ((iova >> IOMMU_PAGE_BITS) & INDEX_MASK);
 }
 
-/** The entry that leads to the table of pages for `iova`, which is there. */
-function findLeaf(table: PageTable, iova: u32): u32 {
-  const leaf = iova >> LEAF_SHIFT;
-  if (table.leaf == leaf) return table.leafEntry;
-  let entry = entryPtr(table.root, iova, table.rootShift);
-  for (let shift = table.rootShift; shift > LEAF_SHIFT; ) {
-    shift -= INDEX_BITS;
-    entry = entryPtr(load<u32>(entry), iova, shift);
-  }
-  table.leaf = leaf;
-  table.leafEntry = entry;
-  return entry;
+/** The place of the word that says where the entry is that leads to the table of pages for `iova`. */
+@inline
+function directoryPtr(table: PageTable, iova: u32): u32 {
+  return table.directory + ((iova >> LEAF_SHIFT) << 2);
+}
+
+/**
+ * The place of the entry that leads to the table of pages for `iova`, or 0 when there is none. This is the driver's short cut: a device walks from the root.
+ */
+@inline
+export function leafEntry(table: PageTable, iova: u32): u32 {
+  return load<u32>(directoryPtr(table, iova));
 }
 
 /** The same, but tables that are missing are made; 0, with none made, when the pool has too few. */
 function reachLeaf(table: PageTable, iova: u32): u32 {
+  const known = leafEntry(table, iova);
+  if (known) return known;
   const free = changetype<Stack>(table.free);
   const root = entryPtr(table.root, iova, table.rootShift);
   let above: u32 = 0;
@@ -236,8 +236,7 @@ function reachLeaf(table: PageTable, iova: u32): u32 {
     above = entry;
     entry = entryPtr(load<u32>(above), iova, shift);
   }
-  table.leaf = iova >> LEAF_SHIFT;
-  table.leafEntry = entry;
+  store<u32>(directoryPtr(table, iova), entry);
   return entry;
 }
 
@@ -257,7 +256,7 @@ function prune(table: PageTable, entry: u32, iova: u32, shift: u32): bool {
   store<u64>(entry, 0);
   stackPut(changetype<Stack>(table.free), below);
   table.tablesLive--;
-  table.leaf = NO_LEAF;
+  if (shift == LEAF_SHIFT) store<u32>(directoryPtr(table, iova), 0);
   return true;
 }
 
