@@ -92,6 +92,8 @@ export const DMA_MAPPING_ERROR: u32 = 0xffffffff;
 export const IOMMU_PAGE_BITS: u32 = 12;
 /** What a translation returns when the device may not do that there. */
 export const IOMMU_FAULT: u32 = 0xffffffff;
+/** In place of a buffer's place: all of its pages may be accessed, but they are not one piece of the memory. */
+export const ACCESS_SCATTERED: u32 = 0xfffffffe;
 
 // Why a mapping could not be made
 

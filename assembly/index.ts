@@ -18,6 +18,7 @@ export {
   spacePlace,
   spaceSyncForCpu,
   spaceSyncForDevice,
+  spaceTick,
   spaceUnmap,
   spaceUnmapCoherent,
   spaceUnmapSg,
@@ -79,6 +80,7 @@ export { portsCheck } from "./path/check";
 export { portBytes } from "./path/port";
 export { portClose, portDigest, portOpen, portsReceive, portsTransmit } from "./path/run";
 export { portFlat } from "./path/transmit";
+export { bufferBytePlace, bufferPlace, bufferWritten } from "./ring/access";
 export { packedLoop, splitLoop } from "./ring/loop";
 export { mappingBytes } from "./ring/mappings";
 export {

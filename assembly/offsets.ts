@@ -3,6 +3,9 @@
 
 import { Device, DeviceCore, QueueRegisters } from "./device";
 import { FaultLog } from "./dma/faults";
+import { IOTLB_AT, IommuDomain, PAGE_TABLE_AT } from "./dma/iommu";
+import { Iotlb } from "./dma/iotlb";
+import { PageTable } from "./dma/page-table";
 import { AddressSpace } from "./dma/space";
 import { BouncePool } from "./dma/swiotlb";
 import { Arena } from "./mem/arena";
@@ -167,6 +170,17 @@ export const SPACE_FAULTS: u32 = offsetof<AddressSpace>("faults");
 export const POOL_SLOTS: u32 = offsetof<BouncePool>("slots");
 export const POOL_USED: u32 = offsetof<BouncePool>("used");
 export const POOL_HIGH_WATER: u32 = offsetof<BouncePool>("highWater");
+
+// IommuDomain
+export const DOMAIN_LIVE_MAPPINGS: u32 = offsetof<IommuDomain>("liveMappings");
+export const DOMAIN_LIVE_PAGES: u32 = offsetof<IommuDomain>("livePages");
+export const DOMAIN_RING_EPOCH: u32 = offsetof<IommuDomain>("ringEpoch");
+export const DOMAIN_FLUSHES: u32 = offsetof<IommuDomain>("flushes");
+export const DOMAIN_STALE_ACCESSES: u32 = offsetof<IommuDomain>("staleAccesses");
+export const DOMAIN_TABLES_LIVE: u32 = PAGE_TABLE_AT + offsetof<PageTable>("tablesLive");
+export const DOMAIN_IOTLB_HITS: u32 = IOTLB_AT + offsetof<Iotlb>("hits");
+export const DOMAIN_IOTLB_MISSES: u32 = IOTLB_AT + offsetof<Iotlb>("misses");
+export const DOMAIN_INVALIDATIONS: u32 = IOTLB_AT + offsetof<Iotlb>("invalidations");
 
 // FaultLog
 export const FAULT_LOG_COUNT: u32 = offsetof<FaultLog>("count");

@@ -1,4 +1,5 @@
 import * as abi from "../assembly/abi.ts";
+import { IOMMU_PAGE } from "./dma-options.ts";
 import type { Engine } from "./engine.ts";
 import { RefusedError } from "./errors.ts";
 import { queueFlags } from "./features.ts";
@@ -21,7 +22,10 @@ export interface DeviceQueueConfig {
   device?: number;
 }
 
-/** A popped buffer: what the device reads, then what it may write. */
+/**
+ * A popped buffer: what the device reads, then what it may write. Behind an IOMMU the `ptr` of a segment is a bus
+ * address: `DeviceQueue.read` and `write` go through it, and are the only way; elsewhere it is a place in the memory.
+ */
 export interface Chain {
   /** Names the buffer until it is marked used. */
   handle: number;
@@ -158,6 +162,24 @@ export class DeviceQueue extends QueueHalf {
     });
   }
 
+  /**
+   * What the device reads at `segment`, or of its bytes from `offset` on, as far as its DMA backend lets it. Allocates.
+   * Where there is a window, `segment.ptr` is the place of the same bytes.
+   * @throws QueueBrokenError when it may not: then the queue is broken, and the fault in `device.dma.faults()`.
+   */
+  read(segment: Segment, offset = 0, bytes = segment.bytes - offset): Uint8Array {
+    const data = new Uint8Array(bytes);
+    this.#access(segment.ptr + offset, bytes, false, (at, view) => data.set(view, at));
+    return data;
+  }
+
+  /** The device writes `data` at `segment`, from its byte `offset` on. Allocates. @throws QueueBrokenError as `read` */
+  write(segment: Segment, data: Uint8Array, offset = 0): void {
+    this.#access(segment.ptr + offset, data.length, true, (at, view) =>
+      view.set(data.subarray(at, at + view.length)),
+    );
+  }
+
   /** Marks one popped buffer used, with `len` bytes written. @throws RefusedError, QueueBrokenError */
   markUsed(handle: number, len: number): void {
     const words = this.completions;
@@ -187,6 +209,25 @@ export class DeviceQueue extends QueueHalf {
       publishes: this.counter(wasm.DEVICE_QUEUE_PUBLISHES.value),
       interrupts: this.counter(wasm.DEVICE_QUEUE_INTERRUPTS.value),
     };
+  }
+
+  /** Calls `move` for each piece of the memory that `bytes` at `dma` lie in, once all of them are known to be allowed. */
+  #access(dma: number, bytes: number, write: boolean, move: (at: number, view: Uint8Array) => void): void {
+    const { engine, ptr } = this;
+    const { wasm } = engine;
+    const whole = wasm.bufferPlace(ptr, dma, bytes, write) >>> 0;
+    if (whole === abi.IOMMU_FAULT) {
+      this.throwFaults();
+      throw new RefusedError(abi.R_QUEUE_NOT_LIVE, this.index, 0);
+    }
+    for (let at = 0; at < bytes; ) {
+      const scattered = whole === abi.ACCESS_SCATTERED;
+      const piece = scattered ? Math.min(IOMMU_PAGE - ((dma + at) % IOMMU_PAGE), bytes - at) : bytes;
+      const place = scattered ? wasm.bufferBytePlace(ptr, dma + at, write) >>> 0 : whole;
+      move(at, engine.bytes(place, piece));
+      if (write) wasm.bufferWritten(ptr, place, piece);
+      at += piece;
+    }
   }
 
   #setAddress(offset: number, address: bigint): void {

@@ -1,5 +1,5 @@
 import * as abi from "../assembly/abi.ts";
-import { checkBackend, type DmaLimits } from "./dma-options.ts";
+import { checkBackend, type DmaLimits, IOMMU_PAGE } from "./dma-options.ts";
 import type { Engine } from "./engine.ts";
 import { ConfigError, DmaMapError } from "./errors.ts";
 import {
@@ -40,6 +40,22 @@ export interface DmaCounters {
   weakOrderings: number;
   /** Accesses of the device that were refused, those beyond the log's end included. */
   faults: number;
+  /** An IOMMU's; 0 behind other backends. Translations of the device's accesses that the IOTLB had, or had not. */
+  iotlbHits: number;
+  iotlbMisses: number;
+  /** Invalidations of a range or of all, and those of all by the flush queue. */
+  invalidations: number;
+  flushes: number;
+  /** Accesses through a translation whose mapping had ended. */
+  staleAccesses: number;
+}
+
+/** What an IOMMU domain holds at the moment, coherent areas included. */
+export interface DomainUse {
+  mappings: number;
+  pages: number;
+  /** Page tables besides the root. */
+  tables: number;
 }
 
 /** An access that the backend refused. */
@@ -105,8 +121,10 @@ export class Dma {
         from,
         BigInt(end - from),
       );
-    } else {
+    } else if (backend === "direct") {
       wasm.spaceSetBackend(this.#space, kind, 0, window.offset, window.length);
+    } else {
+      wasm.spaceSetBackend(this.#space, kind, this.#startDomain(backend === "iommu-lazy"), 0, 1n << 32n);
     }
     this.#backend = backend;
   }
@@ -226,7 +244,30 @@ export class Dma {
       bounceBytes: this.#counter(wasm.SPACE_BOUNCE_BYTES.value),
       weakOrderings: this.#counter(wasm.SPACE_WEAK_ORDERINGS.value),
       faults: this.#counter(wasm.SPACE_FAULTS.value),
+      iotlbHits: this.#domainCounter(wasm.DOMAIN_IOTLB_HITS.value),
+      iotlbMisses: this.#domainCounter(wasm.DOMAIN_IOTLB_MISSES.value),
+      invalidations: this.#domainCounter(wasm.DOMAIN_INVALIDATIONS.value),
+      flushes: this.#domainCounter(wasm.DOMAIN_FLUSHES.value),
+      staleAccesses: this.#domainCounter(wasm.DOMAIN_STALE_ACCESSES.value),
     };
+  }
+
+  /** What is mapped in the IOMMU domain, or null behind another backend. */
+  domainUse(): DomainUse | null {
+    const domain = this.#domain;
+    if (domain === 0) return null;
+    const { wasm, u32 } = this.#engine;
+    const word = (offset: number): number => u32[(domain + offset) >>> 2];
+    return {
+      mappings: word(wasm.DOMAIN_LIVE_MAPPINGS.value),
+      pages: word(wasm.DOMAIN_LIVE_PAGES.value),
+      tables: word(wasm.DOMAIN_TABLES_LIVE.value),
+    };
+  }
+
+  /** What Linux does every 10 ms: mappings that wait for a flush get it. */
+  tick(): void {
+    this.#engine.wasm.spaceTick(this.#space);
   }
 
   /** The first refused accesses since the backend was chosen, as many as the log holds. Allocates. */
@@ -250,13 +291,12 @@ export class Dma {
   /** @throws ConfigError while something would be pulled from under a queue. */
   #checkIdle(): void {
     const { wasm, limits, u32 } = this.#engine;
-    const device = this.#engine.region(`device ${this.#index}`).ptr;
     for (let queue = 0; queue < limits.queues; queue++) {
       for (const half of ["driver", "device"]) {
         const { ptr } = this.#engine.region(`queue ${queue} ${half}`);
         const word = (offset: number): number => u32[(ptr + offset) >>> 2];
-        if (word(wasm.QUEUE_DEVICE.value) !== device) continue;
-        if (QUEUE_STATES[word(wasm.QUEUE_STATE.value)] === "live")
+        if (word(wasm.QUEUE_SPACE.value) !== this.#space) continue;
+        if (["live", "suspended"].includes(QUEUE_STATES[word(wasm.QUEUE_STATE.value)]))
           throw new ConfigError(
             `the ${half} half of queue ${queue} is live: stop it before its DMA backend changes`,
           );
@@ -266,6 +306,23 @@ export class Dma {
       throw new ConfigError(
         `${this.liveMappings} mappings of device ${this.#index} are live: unmap or detach them before its DMA backend changes`,
       );
+  }
+
+  /** Makes the device's domain anew, with nothing mapped. */
+  #startDomain(lazy: boolean): number {
+    const { wasm, limits } = this.#engine;
+    const { apertureBytes, pageTables, levels, iotlb, flushQueue } = limits.dma as DmaLimits;
+    const { ptr } = this.#engine.region(`device ${this.#index} domain`);
+    const pages = apertureBytes / IOMMU_PAGE;
+    wasm.iommuInit(ptr, lazy, pages, pageTables, levels, iotlb.entries, iotlb.ways, flushQueue);
+    return ptr;
+  }
+
+  get #domain(): number {
+    return this.#backend.startsWith("iommu") ? this.#engine.region(`device ${this.#index} domain`).ptr : 0;
+  }
+  #domainCounter(offset: number): number {
+    return this.#domain === 0 ? 0 : this.#engine.readU64(this.#domain + offset);
   }
 
   /** What a device behind the bounce pool sees: the coherent areas of all queues, and the pool. */

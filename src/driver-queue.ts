@@ -2,6 +2,7 @@ import * as abi from "../assembly/abi.ts";
 import type { Engine } from "./engine.ts";
 import { ConfigError, RefusedError } from "./errors.ts";
 import { Features, queueFlags } from "./features.ts";
+import type { Region } from "./layout.ts";
 import { type RingFormat, TABLE_SOURCES, type TableSource } from "./names.ts";
 import { madeWith, QueueHalf, ringOf, type Segment } from "./queue.ts";
 
@@ -95,8 +96,7 @@ export class DriverQueue extends QueueHalf {
     this.#reclaimedView = engine.words(`queue ${index} staging reclaimed`);
     this.#staged = this.#stagedView.byteOffset;
     this.#reclaimed = this.#reclaimedView.byteOffset;
-    const bus = (name: string): bigint =>
-      this.device.busAddress(engine.region(`queue ${index} ${name} area`).ptr);
+    const bus = this.#busAddresses();
     this.addresses = { desc: bus("descriptor"), driverArea: bus("driver"), deviceArea: bus("device") };
     if (config === null) return;
     // Nothing of a queue that runs, or whose buffers are out, is overwritten.
@@ -298,6 +298,17 @@ export class DriverQueue extends QueueHalf {
       highWater: this.word(wasm.DRIVER_HIGH_WATER.value),
       clampedLengths: this.counter(wasm.DRIVER_CLAMPED_LENGTHS.value),
     };
+  }
+
+  /** What the device calls the areas of the ring: with ACCESS_PLATFORM its backend has a say. */
+  #busAddresses(): (area: string) => bigint {
+    const { engine, index, device } = this;
+    const area = (name: string): Region => engine.region(`queue ${index} ${name} area`);
+    if (!(this.features & Features.ACCESS_PLATFORM)) return (name) => device.busAddress(area(name).ptr);
+    const { ptr } = area("descriptor");
+    const last = area("device");
+    const handle = device.dma.coherent(ptr, last.ptr + last.bytes - ptr);
+    return (name) => device.dma.busAddress(handle + (area(name).ptr - ptr));
   }
 
   #records(count: number): UsedBuffer[] {

@@ -2,11 +2,11 @@ import { instantiate } from "@assemblyscript/loader";
 import { TLSF_SOUND } from "../assembly/abi.ts";
 import { DeviceQueue, type DeviceQueueConfig } from "./device-queue.ts";
 import { initDma } from "./dma.ts";
+import { IOMMU_PAGE } from "./dma-options.ts";
 import { DriverQueue, type DriverQueueConfig } from "./driver-queue.ts";
 import { ConfigError, MemoryTooSmallError } from "./errors.ts";
 import {
   type EngineLimits,
-  hasIommu,
   type LimitOptions,
   placeParts,
   planRegions,
@@ -111,7 +111,7 @@ export class Engine {
     limits.heapBytes ||= probe.tlsfRegionBytes(limits.queues * limits.queueSize, limits.maxSgs * 16);
     const { region } = options;
     const base = region === "append" ? (options.memory?.buffer.byteLength ?? 0) : (region?.offset ?? 0);
-    const step = hasIommu(limits) ? 4096 : 64;
+    const step = limits.dma?.iommu ? IOMMU_PAGE : 64;
     if (!Number.isInteger(base) || base < 0 || base % step !== 0) {
       throw new ConfigError(`region.offset is ${base}, but must be a multiple of ${step}`);
     }

@@ -4,7 +4,14 @@
  * Start with {@link Engine}.
  */
 export { type Chain, type DeviceCounters, DeviceQueue, type DeviceQueueConfig } from "./device-queue.ts";
-export { Dma, type DmaAttributes, type DmaCounters, type DmaFault, type DmaSettings } from "./dma.ts";
+export {
+  Dma,
+  type DmaAttributes,
+  type DmaCounters,
+  type DmaFault,
+  type DmaSettings,
+  type DomainUse,
+} from "./dma.ts";
 export type { DmaLimits, DmaOptions } from "./dma-options.ts";
 export { type DriverCounters, DriverQueue, type DriverQueueConfig, type UsedBuffer } from "./driver-queue.ts";
 export { Engine, type EngineOptions, type QueuePairConfig } from "./engine.ts";

@@ -4,7 +4,7 @@
  */
 import * as abi from "../assembly/abi.ts";
 import * as spec from "../assembly/spec.ts";
-import { type DmaLimits, type DmaOptions, resolveDma } from "./dma-options.ts";
+import { type DmaLimits, type DmaOptions, IOMMU_PAGE, resolveDma } from "./dma-options.ts";
 import { ConfigError } from "./errors.ts";
 import type { VringExports } from "./wasm.ts";
 
@@ -64,8 +64,6 @@ export interface Region extends RegionRequest {
 }
 
 const PAGE = 65536;
-/** What an IOMMU maps as a whole. */
-const IOMMU_PAGE = 4096;
 
 /** Checked limits; `heapBytes` is 0 when it is left to the engine, which knows the allocator. */
 export function resolveLimits(options: LimitOptions): EngineLimits {
@@ -135,11 +133,6 @@ export function stagingBytes(limits: EngineLimits): {
   };
 }
 
-/** Whether queues of this engine may map their buffers page by page. */
-export function hasIommu({ dma }: EngineLimits): boolean {
-  return dma?.backends.some((backend) => backend.startsWith("iommu")) ?? false;
-}
-
 type Take = (part: Part, name: string, bytes: number, align?: number) => void;
 
 /** The page allocator's private part, and what the run loops need for each port (assembly/path/, assembly/rx/). */
@@ -191,6 +184,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     if (dma === null) continue;
     take("private", `device ${i} fault log`, wasm.faultLogBytes(dma.faultLog));
     take("private", `device ${i} sg list`, limits.maxSgs * abi.SEGMENT);
+    if (dma.iommu) take("private", `device ${i} domain`, domainBytes(wasm, dma), IOMMU_PAGE);
   }
   if (dma?.poolBytes)
     take("private", "bounce pool slots", wasm.swiotlbBytes(dma.poolBytes / abi.BOUNCE_SLOT));
@@ -220,12 +214,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
   const rings = (i: number): void => {
     // The larger of both formats (3.2, 3.4): the event words belong to the areas whatever is negotiated.
     // Nobody else's memory shares a page with them, which an IOMMU could only show as a whole.
-    take(
-      "shared",
-      `queue ${i} descriptor area`,
-      size * spec.VIRTQ_DESC_SIZE,
-      hasIommu(limits) ? IOMMU_PAGE : line,
-    );
+    take("shared", `queue ${i} descriptor area`, size * spec.VIRTQ_DESC_SIZE, dma?.iommu ? IOMMU_PAGE : line);
     take("shared", `queue ${i} driver area`, 6 + 2 * size);
     take("shared", `queue ${i} device area`, 6 + 8 * size);
   };
@@ -248,6 +237,11 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
   return regions;
 }
 
+function domainBytes(wasm: VringExports, dma: DmaLimits): number {
+  const { entries, ways } = dma.iotlb;
+  return wasm.iommuDomainBytes(dma.apertureBytes / IOMMU_PAGE, dma.pageTables, entries, ways, dma.flushQueue);
+}
+
 /** Where the shared part starts and the arena ends, for an arena that starts at `base`. */
 export function placeParts(
   wasm: VringExports,
@@ -256,7 +250,7 @@ export function placeParts(
   limits: EngineLimits,
 ): { sharedBase: number; end: number } {
   // An IOMMU maps whole pages: none may hold something private, or somebody else's.
-  const edge = hasIommu(limits) ? IOMMU_PAGE : abi.CACHE_LINE;
+  const edge = limits.dma?.iommu ? IOMMU_PAGE : abi.CACHE_LINE;
   const sum = (from: number, part: Part): number => {
     let next = from;
     for (const region of regions) {

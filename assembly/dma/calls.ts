@@ -8,6 +8,7 @@ import {
   dmaPlace,
   dmaSyncForCpu,
   dmaSyncForDevice,
+  dmaTick,
   dmaUnmap,
   dmaUnmapCoherent,
   dmaUnmapSg,
@@ -48,4 +49,8 @@ export function spaceMapCoherent(space: u32, ptr: u32, bytes: u32): u32 {
 
 export function spaceUnmapCoherent(space: u32, dma: u32, bytes: u32): void {
   dmaUnmapCoherent(changetype<AddressSpace>(space), dma, bytes);
+}
+
+export function spaceTick(space: u32): void {
+  dmaTick(changetype<AddressSpace>(space));
 }

@@ -7,9 +7,12 @@
 
 import {
   DMA_ATTR_WEAK_ORDERING,
+  DMA_BIDIRECTIONAL,
+  DMA_DIRECT,
   DMA_E_EMPTY,
   DMA_E_INJECTED,
   DMA_E_RANGE,
+  DMA_IOMMU_STRICT,
   DMA_MAPPING_ERROR,
   DMA_SWIOTLB,
   OK,
@@ -20,6 +23,7 @@ import {
   SEGMENT,
 } from "../abi";
 import { traceOp } from "../mem/trace";
+import { IommuDomain, iommuMap, iommuPlace, iommuTick, iommuUnmap } from "./iommu";
 import { AddressSpace } from "./space";
 import {
   BouncePool,
@@ -44,8 +48,12 @@ export function dmaMap(space: AddressSpace, ptr: u32, bytes: u32, direction: u32
       case DMA_SWIOTLB:
         dma = swiotlbMap(space, ptr, bytes, direction, attrs);
         break;
-      default:
+      case DMA_DIRECT:
         dma = ptr;
+        break;
+      default:
+        dma = iommuMap(space.backend, ptr, bytes, direction);
+        if (dma == DMA_MAPPING_ERROR) space.failure = changetype<IommuDomain>(space.backend).failure;
     }
   }
   if (dma == DMA_MAPPING_ERROR) {
@@ -73,6 +81,10 @@ export function dmaUnmap(space: AddressSpace, dma: u32, bytes: u32, direction: u
     case DMA_SWIOTLB:
       if (!swiotlbUnmap(space, dma, direction, attrs)) return;
       break;
+    case DMA_DIRECT:
+      break;
+    default:
+      if (!iommuUnmap(space.backend, dma, bytes)) return;
   }
   space.unmaps++;
   traceOp(space.trace, OP_UNMAP, dma, bytes);
@@ -124,7 +136,14 @@ export function dmaUnmapSg(space: AddressSpace, elements: u32, count: u32, direc
 
 /** The driver's own memory behind a handle that is mapped. */
 export function dmaPlace(space: AddressSpace, dma: u32): u32 {
-  return space.kind == DMA_SWIOTLB ? swiotlbPlace(changetype<BouncePool>(space.backend), dma) : dma;
+  switch (space.kind) {
+    case DMA_SWIOTLB:
+      return swiotlbPlace(changetype<BouncePool>(space.backend), dma);
+    case DMA_DIRECT:
+      return dma;
+    default:
+      return iommuPlace(space.backend, dma);
+  }
 }
 
 /**
@@ -134,9 +153,22 @@ export function dmaPlace(space: AddressSpace, dma: u32): u32 {
  */
 export function dmaMapCoherent(space: AddressSpace, ptr: u32, bytes: u32): u32 {
   const failure = mapError(space, ptr, bytes);
-  if (failure) space.failure = failure;
-  return failure ? DMA_MAPPING_ERROR : ptr;
+  if (failure) {
+    space.failure = failure;
+    return DMA_MAPPING_ERROR;
+  }
+  if (space.kind < DMA_IOMMU_STRICT) return ptr;
+  const dma = iommuMap(space.backend, ptr, bytes, DMA_BIDIRECTIONAL);
+  if (dma == DMA_MAPPING_ERROR) space.failure = changetype<IommuDomain>(space.backend).failure;
+  return dma;
 }
 
 /** Ends what `dmaMapCoherent` returned. */
-export function dmaUnmapCoherent(_space: AddressSpace, _dma: u32, _bytes: u32): void {}
+export function dmaUnmapCoherent(space: AddressSpace, dma: u32, bytes: u32): void {
+  if (space.kind >= DMA_IOMMU_STRICT) iommuUnmap(space.backend, dma, bytes);
+}
+
+/** The host's tick, which stands in for a timer: what waits for a flush is flushed. */
+export function dmaTick(space: AddressSpace): void {
+  if (space.kind >= DMA_IOMMU_STRICT) iommuTick(space.backend);
+}

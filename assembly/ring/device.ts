@@ -1,4 +1,4 @@
-// What both device halves have in common: where their rings are, and what they check before use.
+// What both device halves have in common: their control block, and what they check before use.
 
 import {
   E_CHAIN_BYTES,
@@ -6,20 +6,12 @@ import {
   E_TABLE_LENGTH,
   OK,
   POP_HEADER,
-  QUEUE_F_ACCESS_PLATFORM,
-  QUEUE_F_INDIRECT,
-  QUEUE_STOPPED,
   R_LEN_OVER_CAPACITY,
   R_NOT_IN_FLIGHT,
   R_NOT_IN_ORDER,
-  R_QUEUE_LIVE,
-  R_RING_ADDRESS,
-  R_RING_ALIGNMENT,
-  R_RING_OVERLAP,
   R_STAGING_SIZE,
   SEGMENT,
 } from "../abi";
-import { inWindow } from "../dma/space";
 import { breakQueue, Queue, refuse, saturate32 } from "./queue";
 
 // A handle names a popped buffer until it is marked used: the index of its shadow record, and the
@@ -74,7 +66,8 @@ export class DeviceQueue extends Queue {
   lastOut: u32;
   /** The generation where a handle has it. */
   handleBase: u32;
-  _pad0: u32;
+  /** The IOMMU domain that every bus address goes through; 0 where there is a window. */
+  domain: u32;
   /** What the device reaches: the space's identity window, or with ACCESS_PLATFORM what its backend shows. */
   windowBase: u64;
   windowLength: u64;
@@ -82,62 +75,20 @@ export class DeviceQueue extends Queue {
   descAddr: u64;
   driverAddr: u64;
   deviceAddr: u64;
+  /** Bytes of the three areas, and whether the device writes the first: they may have to be found again. */
+  descBytes: u32;
+  driverBytes: u32;
+  deviceBytes: u32;
+  descWritten: u32;
+  /** The domain's `ringEpoch` when the areas were found. */
+  ringEpoch: u32;
+  _pad0: u32;
 
   // Counters, since the queue was enabled first
   popped: u64;
   used: u64;
   publishes: u64;
   interrupts: u64;
-}
-
-/** Finds the three areas in the queue's address space; checks alignment, bounds and overlap. */
-export function placeRings(
-  queue: DeviceQueue,
-  descAlign: u32,
-  areaAlign: u32,
-  usedAlign: u32,
-  descBytes: u32,
-  driverBytes: u32,
-  deviceBytes: u32,
-): u32 {
-  if (queue.state != QUEUE_STOPPED) return R_QUEUE_LIVE;
-  const desc = queue.descAddr;
-  const driver = queue.driverAddr;
-  const device = queue.deviceAddr;
-  if (desc & (descAlign - 1) || driver & (areaAlign - 1) || device & (usedAlign - 1)) return R_RING_ALIGNMENT;
-  const space = queue.space;
-  const platform = (queue.flags & QUEUE_F_ACCESS_PLATFORM) != 0;
-  const base = platform ? space.seenBase : space.base;
-  const length = platform ? space.seenLength : space.length;
-  const offset = platform ? space.seenOffset : space.offset;
-  if (!inWindow(base, length, desc, descBytes)) return R_RING_ADDRESS;
-  if (!inWindow(base, length, driver, driverBytes)) return R_RING_ADDRESS;
-  if (!inWindow(base, length, device, deviceBytes)) return R_RING_ADDRESS;
-  if (overlap(desc, descBytes, driver, driverBytes)) return R_RING_OVERLAP;
-  if (overlap(desc, descBytes, device, deviceBytes)) return R_RING_OVERLAP;
-  if (overlap(driver, driverBytes, device, deviceBytes)) return R_RING_OVERLAP;
-  queue.windowBase = base;
-  queue.windowLength = length;
-  queue.windowPlace = offset;
-  queue.windowDelta = offset - <u32>base;
-  queue.desc = <u32>desc + queue.windowDelta;
-  queue.driverArea = <u32>driver + queue.windowDelta;
-  queue.deviceArea = <u32>device + queue.windowDelta;
-  // A window may turn an aligned bus address into a place that is not, where atomics would trap.
-  if (queue.desc & (descAlign - 1)) return R_RING_ALIGNMENT;
-  if (queue.driverArea & (areaAlign - 1)) return R_RING_ALIGNMENT;
-  if (queue.deviceArea & (usedAlign - 1)) return R_RING_ALIGNMENT;
-  // A completion that still carries an older generation is refused.
-  queue.generation = (queue.generation + 1) & 0xffff;
-  queue.handleBase = queue.generation << HANDLE_SHIFT;
-  queue.tableEntries = queue.flags & QUEUE_F_INDIRECT ? queue.size : 0;
-  if (queue.maxChain == 0 || queue.maxChain > queue.size) queue.maxChain = queue.size;
-  return OK;
-}
-
-/** Distances, not ends: an area may end at the very end of the bus addresses. */
-function overlap(a: u64, aBytes: u64, b: u64, bBytes: u64): bool {
-  return b - a < aBytes || a - b < bBytes;
 }
 
 /** Prepares a burst that pops to [out, out + bytes); whether the longest buffer fits there. */

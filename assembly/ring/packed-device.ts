@@ -8,6 +8,8 @@ import {
   E_READABLE_AFTER_WRITABLE,
   E_RING_OVERRUN,
   E_TABLE_ADDRESS,
+  FAULT_RANGE,
+  IOMMU_FAULT,
   OK,
   POP_HEADER,
   QUEUE_F_EVENT_IDX,
@@ -36,7 +38,6 @@ import {
   fault,
   finishRecord,
   POP_WRITABLE,
-  placeRings,
   popError,
   popFits,
   tableEntriesOf,
@@ -56,7 +57,9 @@ import {
   packedSlotsBetween,
   usedBits,
 } from "./packed-layout";
+import { placeRings, ringsFound, ringsStand } from "./place";
 import { clearFaults, isLive, refuse } from "./queue";
+import { deviceFault, tablePlace } from "./translate";
 
 // A shadow record, one for each buffer in flight. A driver's buffer ids are any 16 bits (P-B-06)
 // and a start slot can be made available again while its first buffer is still in flight, so
@@ -121,6 +124,7 @@ export function packedDeviceEnable(ptr: u32): u32 {
     packedDescBytes(size),
     PACKED_EVENT_BYTES,
     PACKED_EVENT_BYTES,
+    true,
   );
   if (refusal) return refusal;
   clearFaults(queue);
@@ -165,6 +169,28 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   const queue = changetype<PackedDevice>(ptr);
   queue.refusal = 0;
   if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
+  if (!queue.domain) return pop(queue, out, bytes, max, false);
+  return holds(queue) ? pop(queue, out, bytes, max, true) : 0;
+}
+
+/** Whether the ring may be worked as far as its memory is concerned. */
+@inline
+function holds(queue: PackedDevice): bool {
+  return ringsStand(queue) || found(queue);
+}
+
+/** Finds the ring again; what is held back moves with it. */
+function found(queue: PackedDevice): bool {
+  const before = queue.desc;
+  if (!ringsFound(queue)) return false;
+  if (queue.held) queue.held += queue.desc - before;
+  if (queue.batch) queue.batch += queue.desc - before;
+  return true;
+}
+
+/** Where every bus address is `translated`, records get it as it is: buffers are translated when they are accessed. */
+@inline
+function pop(queue: PackedDevice, out: u32, bytes: u32, max: u32, translated: bool): u32 {
   if (!popFits(queue, out, bytes)) return 0;
   // The next slot, and above it the ownership bits that it has when it is available.
   let position = queue.nextAvail | (availableBits(queue.availWrap) << 16);
@@ -200,12 +226,16 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
 
     if (word & INDIRECT) {
       // P-V-03: entries in memory order, and no flag but WRITE counts there.
-      const wrong = indirectError(queue, addr, <u32>high, word);
+      const wrong = indirectError(queue, addr, <u32>high, word, translated);
       if (wrong) {
         error = wrong;
         break;
       }
-      at = <u32>addr + queue.windowDelta;
+      at = translated ? tablePlace(queue, addr, <u32>high) : <u32>addr + queue.windowDelta;
+      if (translated && at == IOMMU_FAULT) {
+        error = E_TABLE_ADDRESS;
+        break;
+      }
       queue.tableEnd = at + <u32>high;
       do {
         addr = load<u64>(at);
@@ -216,10 +246,12 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
         if (!len) continue;
         const from = addr - queue.windowBase;
         if (from > queue.windowLength) {
+          if (translated) deviceFault(queue, addr, (flags & WRITE) != 0, FAULT_RANGE);
           total = fault(E_BUFFER_ADDRESS);
           break;
         }
         if (<u64>len > queue.windowLength - from) {
+          if (translated) deviceFault(queue, addr, (flags & WRITE) != 0, FAULT_RANGE);
           total = fault(E_BUFFER_ADDRESS);
           break;
         }
@@ -233,7 +265,7 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
           turnWritable(out, segment, total);
         }
         total += len;
-        store<u32>(segment, <u32>addr + queue.windowDelta);
+        store<u32>(segment, translated ? <u32>addr : <u32>addr + queue.windowDelta);
         store<u32>(segment, len, 4);
         segment += SEGMENT;
       } while (at != queue.tableEnd);
@@ -245,10 +277,12 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
           // H-V-05.
           const from = addr - queue.windowBase;
           if (from > queue.windowLength) {
+            if (translated) deviceFault(queue, addr, (word & WRITE) != 0, FAULT_RANGE);
             total = fault(E_BUFFER_ADDRESS);
             break;
           }
           if (<u64>len > queue.windowLength - from) {
+            if (translated) deviceFault(queue, addr, (word & WRITE) != 0, FAULT_RANGE);
             total = fault(E_BUFFER_ADDRESS);
             break;
           }
@@ -262,7 +296,7 @@ export function packedDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
             turnWritable(out, segment, total);
           }
           total += len;
-          store<u32>(segment, <u32>addr + queue.windowDelta);
+          store<u32>(segment, translated ? <u32>addr : <u32>addr + queue.windowDelta);
           store<u32>(segment, len, 4);
           segment += SEGMENT;
         }
@@ -327,9 +361,9 @@ function after(queue: PackedDevice, position: u32): u32 {
   return (next & 0xffff) == queue.size ? (position & OWNER) ^ OWNER : next;
 }
 
-/** What is wrong with a descriptor that refers to a table, where the table lies included. */
+/** What is wrong with a descriptor that refers to a table, where the table lies included if it is not `translated`. */
 @inline
-function indirectError(queue: PackedDevice, addr: u64, len: u32, word: u32): u32 {
+function indirectError(queue: PackedDevice, addr: u64, len: u32, word: u32, translated: bool): u32 {
   // H-V-04; the subtraction turns 0 into the largest length.
   const entries = tableEntriesOf(len);
   if (entries - 1 >= queue.tableEntries || word & NEXT) {
@@ -337,7 +371,7 @@ function indirectError(queue: PackedDevice, addr: u64, len: u32, word: u32): u32
     return tableLengthError(queue);
   }
   if (entries > queue.maxChain) return E_CHAIN_TOO_LONG;
-  if (!inWindow(queue.windowBase, queue.windowLength, addr, len)) return E_TABLE_ADDRESS;
+  if (!translated && !inWindow(queue.windowBase, queue.windowLength, addr, len)) return E_TABLE_ADDRESS;
   return OK;
 }
 
@@ -359,7 +393,7 @@ export function packedDeviceMarkAllUsed(ptr: u32, popped: u32, count: u32): u32 
 @inline
 function markUsed(queue: PackedDevice, records: u32, count: u32, popped: bool, inOrder: bool): u32 {
   queue.refusal = 0;
-  if (!isLive(queue)) return 0;
+  if (!isLive(queue) || !holds(queue)) return 0;
   let slot = queue.nextUsed;
   let bits = usedBits(queue.usedWrap) << 16;
   let counts: u32 = 0;
@@ -462,7 +496,7 @@ export function packedDevicePublishUsed(ptr: u32): u32 {
 /** Shows the driver what was used. A decision about an interrupt may follow later. */
 export function packedDeviceShowUsed(ptr: u32): void {
   const queue = changetype<PackedDevice>(ptr);
-  if (!isLive(queue) || !deviceRuns(queue.device)) return;
+  if (!isLive(queue) || !deviceRuns(queue.device) || !holds(queue)) return;
   if (queue.batch) closeBatch(queue);
   if (!queue.held) return;
   // P-V-09, P-V-12: the first descriptor's flags are stored after everything else of the batch.
@@ -475,7 +509,7 @@ export function packedDeviceShowUsed(ptr: u32): void {
 /** Whether the driver wants an interrupt for what was shown since this was asked last. */
 export function packedDeviceInterrupt(ptr: u32): u32 {
   const queue = changetype<PackedDevice>(ptr);
-  if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
+  if (!isLive(queue) || !deviceRuns(queue.device) || !holds(queue)) return 0;
   // P-V-09: the peer's wish is loaded after the flags are stored.
   const event = acquire32(queue.driverArea);
   const mode = (event >> 16) & 3;
@@ -500,7 +534,7 @@ export function packedDeviceInterrupt(ptr: u32): u32 {
  */
 export function packedDeviceArm(ptr: u32, after: u32): u32 {
   const queue = changetype<PackedDevice>(ptr);
-  if (!isLive(queue)) return 0;
+  if (!isLive(queue) || !holds(queue)) return 0;
   const slot = queue.nextAvail;
   const wrap = queue.availWrap;
   if (queue.flags & QUEUE_F_EVENT_IDX) {
@@ -522,7 +556,7 @@ export function packedDeviceArm(ptr: u32, after: u32): u32 {
 /** Asks for no kicks; the driver may still send some. */
 export function packedDeviceSuppress(ptr: u32): void {
   const queue = changetype<PackedDevice>(ptr);
-  if (!isLive(queue)) return;
+  if (!isLive(queue) || !holds(queue)) return;
   release32(queue.deviceArea, RING_EVENT_FLAGS_DISABLE << 16);
   logWrite(queue, queue.deviceArea, 4);
 }

@@ -13,6 +13,8 @@ import {
   E_NEXT_RANGE,
   E_READABLE_AFTER_WRITABLE,
   E_TABLE_ADDRESS,
+  FAULT_RANGE,
+  IOMMU_FAULT,
   OK,
   POP_HEADER,
   QUEUE_F_EVENT_IDX,
@@ -39,7 +41,6 @@ import {
   fault,
   finishRecord,
   POP_WRITABLE,
-  placeRings,
   popError,
   popFits,
   tableEntriesOf,
@@ -48,6 +49,7 @@ import {
   usedRefusal,
 } from "./device";
 import { splitEventCrossed } from "./event";
+import { placeRings, ringsFound, ringsStand } from "./place";
 import { breakQueue, clearFaults, isLive, refuse } from "./queue";
 import { ahead } from "./serial";
 import {
@@ -64,6 +66,7 @@ import {
   splitUsedBytes,
   usedEventPtr,
 } from "./split-layout";
+import { deviceFault, tablePlace } from "./translate";
 
 // A shadow record, one for each descriptor that can be a head, is a u64: while its buffer is in flight,
 // from pop to mark used, the bytes that may be written plus 1, else 0.
@@ -104,6 +107,7 @@ export function splitDeviceEnable(ptr: u32): u32 {
     splitDescBytes(size),
     splitAvailBytes(size),
     splitUsedBytes(size),
+    false,
   );
   if (refusal) return refusal;
   clearFaults(queue);
@@ -140,6 +144,19 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
   const queue = changetype<SplitDevice>(ptr);
   queue.refusal = 0;
   if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
+  if (!queue.domain) return pop(queue, out, bytes, max, false);
+  return holds(queue) ? pop(queue, out, bytes, max, true) : 0;
+}
+
+/** Whether the ring may be worked as far as its memory is concerned. */
+@inline
+function holds(queue: SplitDevice): bool {
+  return ringsStand(queue) || ringsFound(queue);
+}
+
+/** Where every bus address is `translated`, records get it as it is: buffers are translated when they are accessed. */
+@inline
+function pop(queue: SplitDevice, out: u32, bytes: u32, max: u32, translated: bool): u32 {
   const first = queue.lastAvail;
   const pending = ahead(acquire16(queue.driverArea + RING_IDX), first);
   // H-V-01.
@@ -202,16 +219,24 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
           total = fault(tableLengthError(queue));
           break;
         }
-        if (from > queue.windowLength) {
-          total = fault(E_TABLE_ADDRESS);
-          break;
-        }
-        if (<u64>(<u32>high) > queue.windowLength - from) {
-          total = fault(E_TABLE_ADDRESS);
-          break;
+        if (translated) {
+          table = tablePlace(queue, addr, <u32>high);
+          if (table == IOMMU_FAULT) {
+            total = fault(E_TABLE_ADDRESS);
+            break;
+          }
+        } else {
+          if (from > queue.windowLength) {
+            total = fault(E_TABLE_ADDRESS);
+            break;
+          }
+          if (<u64>(<u32>high) > queue.windowLength - from) {
+            total = fault(E_TABLE_ADDRESS);
+            break;
+          }
+          table = <u32>addr + queue.windowDelta;
         }
         state |= VIRTQ_DESC_F_INDIRECT;
-        table = <u32>addr + queue.windowDelta;
         addr = load<u64>(table);
         high = load<u64>(table, 8);
         continue;
@@ -221,10 +246,12 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
       if (len) {
         // H-V-05.
         if (from > queue.windowLength) {
+          if (translated) deviceFault(queue, addr, (flags & VIRTQ_DESC_F_WRITE) != 0, FAULT_RANGE);
           total = fault(E_BUFFER_ADDRESS);
           break;
         }
         if (<u64>len > queue.windowLength - from) {
+          if (translated) deviceFault(queue, addr, (flags & VIRTQ_DESC_F_WRITE) != 0, FAULT_RANGE);
           total = fault(E_BUFFER_ADDRESS);
           break;
         }
@@ -238,7 +265,7 @@ export function splitDevicePop(ptr: u32, out: u32, bytes: u32, max: u32): u32 {
           turnWritable(out, segment, total);
         }
         total += len;
-        store<u32>(segment, <u32>addr + queue.windowDelta);
+        store<u32>(segment, translated ? <u32>addr : <u32>addr + queue.windowDelta);
         store<u32>(segment, len, 4);
         segment += SEGMENT;
       }
@@ -297,7 +324,7 @@ export function splitDeviceMarkAllUsed(ptr: u32, popped: u32, count: u32): u32 {
 @inline
 function markUsed(queue: SplitDevice, records: u32, count: u32, popped: bool, inOrder: bool): u32 {
   queue.refusal = 0;
-  if (!isLive(queue)) return 0;
+  if (!isLive(queue) || !holds(queue)) return 0;
   const first = queue.usedIdx;
   const end = first + count;
   const batchSlot = queue.batchSlot;
@@ -358,7 +385,7 @@ export function splitDevicePublishUsed(ptr: u32): u32 {
 /** Shows the driver what was used. A decision about an interrupt follows within 32768 used buffers. */
 export function splitDeviceShowUsed(ptr: u32): void {
   const queue = changetype<SplitDevice>(ptr);
-  if (!isLive(queue) || !deviceRuns(queue.device)) return;
+  if (!isLive(queue) || !deviceRuns(queue.device) || !holds(queue)) return;
   const now = queue.usedIdx;
   if (now == queue.published) return;
   // S-V-09: the elements are complete before the index covers them.
@@ -372,7 +399,7 @@ export function splitDeviceShowUsed(ptr: u32): void {
 /** Whether the driver wants an interrupt for what was shown since this was asked last. */
 export function splitDeviceInterrupt(ptr: u32): u32 {
   const queue = changetype<SplitDevice>(ptr);
-  if (!isLive(queue) || !deviceRuns(queue.device)) return 0;
+  if (!isLive(queue) || !deviceRuns(queue.device) || !holds(queue)) return 0;
   const now = queue.published;
   // S-V-15: the peer's wish is loaded after the index is stored.
   const old = queue.interruptIdx;
@@ -395,7 +422,7 @@ export function splitDeviceInterrupt(ptr: u32): u32 {
  */
 export function splitDeviceArm(ptr: u32, after: u32): u32 {
   const queue = changetype<SplitDevice>(ptr);
-  if (!isLive(queue)) return 0;
+  if (!isLive(queue) || !holds(queue)) return 0;
   if (queue.flags & QUEUE_F_EVENT_IDX) {
     // S-V-14: the flags stay 0.
     release16(availEventPtr(queue.deviceArea, queue.size), queue.lastAvail + after);
@@ -409,7 +436,7 @@ export function splitDeviceArm(ptr: u32, after: u32): u32 {
 /** Asks for no kicks; the driver may still send some. */
 export function splitDeviceSuppress(ptr: u32): void {
   const queue = changetype<SplitDevice>(ptr);
-  if (!isLive(queue)) return;
+  if (!isLive(queue) || !holds(queue)) return;
   if (queue.flags & QUEUE_F_EVENT_IDX) {
     // An entry that was popped already: the furthest away that the index can be.
     release16(availEventPtr(queue.deviceArea, queue.size), queue.lastAvail - 1);

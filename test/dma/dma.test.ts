@@ -2,13 +2,13 @@
 import { describe, expect, it } from "vitest";
 import { BOUNCE_SLOT, DMA_MAPPING_ERROR, DMA_TO_DEVICE } from "../../assembly/abi.ts";
 import type { Engine, EngineOptions } from "../../src/engine.ts";
-import type { DmaBackend } from "../../src/names.ts";
+import { DMA_BACKENDS, type DmaBackend } from "../../src/names.ts";
 import { createEngine } from "../support/engine.ts";
 
 const SMALL: EngineOptions = {
   queueSize: 8,
   bufferBytes: 16384,
-  dma: { backends: ["swiotlb"], poolBytes: 64 * BOUNCE_SLOT },
+  dma: { backends: ["swiotlb", "iommu-strict", "iommu-lazy"], poolBytes: 64 * BOUNCE_SLOT },
 };
 const refused = (code: string): unknown => expect.objectContaining({ code });
 
@@ -18,7 +18,7 @@ async function behind(backend: DmaBackend, options: EngineOptions = {}): Promise
   return engine;
 }
 
-describe.each(["direct", "swiotlb"] as const)("the DMA API behind %s", (backend) => {
+describe.each(Object.keys(DMA_BACKENDS) as DmaBackend[])("the DMA API behind %s", (backend) => {
   it("refuses what no backend can map, by name, and counts it", async () => {
     const engine = await behind(backend);
     const { dma } = engine.devices[0];
@@ -63,7 +63,14 @@ describe.each(["direct", "swiotlb"] as const)("the DMA API behind %s", (backend)
       bounceBytes: bounced ? 266 : 0,
       weakOrderings: 1,
       faults: 0,
+      iotlbHits: 0,
+      iotlbMisses: 0,
+      invalidations: backend === "iommu-strict" ? 1 : 0,
+      flushes: 0,
+      staleAccesses: 0,
     });
+    dma.tick();
+    expect(dma.counters().flushes).toBe(backend === "iommu-lazy" ? 1 : 0);
   });
 
   it("maps a list whole or not at all, whichever element fails, and gives the pointers back", async () => {
@@ -106,7 +113,7 @@ describe.each(["direct", "swiotlb"] as const)("the DMA API behind %s", (backend)
 
   it("records map, unmap and sync in their order, as many as there is room for", async () => {
     const engine = await behind(backend, {
-      dma: { backends: ["swiotlb"], poolBytes: 64 * BOUNCE_SLOT, traceOps: 3 },
+      dma: { ...SMALL.dma, backends: [backend], poolBytes: 64 * BOUNCE_SLOT, traceOps: 3 },
     });
     const { dma } = engine.devices[0];
     const handle = dma.map(engine.buffers.ptr, 100, "bidirectional");
@@ -126,6 +133,7 @@ describe("what an engine reserves for DMA", () => {
     expect(() => engine.devices[0].setDma("swiotlb")).toThrow(/no memory is reserved for swiotlb/);
     engine.devices[0].setDma("direct");
     expect(engine.devices[0].dma.faults()).toEqual([]);
+    expect(engine.devices[0].dma.domainUse()).toBeNull();
   });
 
   it("all rings and the pool behind them in one piece, which is all that a bounced device sees", async () => {
@@ -133,6 +141,34 @@ describe("what an engine reserves for DMA", () => {
     const shared = engine.regions.filter(({ part }) => part === "shared").map(({ name }) => name);
     expect(shared.indexOf("bounce pool")).toBe(9);
     expect(shared.slice(0, 9).every((name) => name.endsWith("area"))).toBe(true);
+  });
+
+  it("whole pages where an IOMMU maps them: no page holds rings and something else, or what is private", async () => {
+    const engine = await createEngine({
+      ...SMALL,
+      queues: 3,
+      devices: 2,
+      dma: { backends: ["iommu-strict"] },
+    });
+    const page = (at: number): number => Math.floor(at / 4096);
+    expect([engine.sharedBase % 4096, engine.end % 4096]).toEqual([0, 0]);
+    const shared = engine.regions.filter(({ part, bytes }) => part === "shared" && bytes > 0);
+    for (const [k, region] of shared.entries()) {
+      if (k === 0) continue;
+      const before = shared[k - 1];
+      const queue = (name: string): string | undefined => /^queue (\d+) .* area$/.exec(name)?.[1];
+      const touch = page(before.ptr + before.bytes - 1) === page(region.ptr);
+      if (touch) expect(queue(before.name)).toBe(queue(region.name));
+    }
+    const memory = new WebAssembly.Memory({ initial: 100 });
+    await expect(
+      createEngine({
+        ...SMALL,
+        memory,
+        region: { offset: 64, length: 64 * 65536 },
+        dma: { backends: ["iommu-lazy"] },
+      }),
+    ).rejects.toThrow(/region.offset is 64, but must be a multiple of 4096/);
   });
 
   it("takes no backend of another name, and no pool that is not made of slots", async () => {
@@ -144,6 +180,15 @@ describe("what an engine reserves for DMA", () => {
       { backends: ["swiotlb"], poolBytes: 2047 },
       { backends: ["swiotlb"], faultLog: -1 },
       { backends: [], traceOps: 1.5 },
+      { backends: ["iommu-lazy"], apertureBytes: 4096 },
+      { backends: ["iommu-lazy"], apertureBytes: 2 ** 32 + 4096 },
+      { backends: ["iommu-strict"], apertureBytes: 8193 },
+      { backends: ["iommu-strict"], pageTables: 0 },
+      { backends: ["iommu-strict"], levels: 5 as 4 },
+      { backends: ["iommu-strict"], iotlb: { entries: 48, ways: 4 } },
+      { backends: ["iommu-strict"], iotlb: { entries: 64, ways: 128 } },
+      { backends: ["iommu-strict"], iotlb: { entries: 4, ways: 8 } },
+      { backends: ["iommu-lazy"], flushQueue: 1 },
     ] as const) {
       await expect(createEngine({ ...SMALL, dma })).rejects.toThrow(refused("config"));
     }
