@@ -65,6 +65,12 @@ export { opTraceBytes, opTraceInit } from "./mem/trace";
 export {
   checksumSeed,
   checksumVerify,
+  coalesceAdd,
+  coalesceFlush,
+  coalesceReady,
+  coalesceRelease,
+  coalesceReset,
+  coalescerInit,
   hashFrame,
   parseFrame,
   parseTunnel,
@@ -73,6 +79,7 @@ export {
   segmentStart,
 } from "./net/calls";
 export { checksumAddOdd, checksumComplete, checksumFold } from "./net/checksum";
+export { coalescerBytes } from "./net/coalescer";
 export { checksumAdd, checksumCopy } from "./net/sum";
 export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";

@@ -10,6 +10,7 @@ import { AddressSpace } from "./dma/space";
 import { BouncePool } from "./dma/swiotlb";
 import { Arena } from "./mem/arena";
 import { Page, Pages } from "./mem/pages";
+import { Coalesced, Coalescer } from "./net/coalescer";
 import { FrameInfo } from "./net/parse";
 import { Segmenter, SEGMENTER_BYTES as segmenterBytes } from "./net/segmenter";
 import { Port } from "./path/port";
@@ -314,3 +315,16 @@ export const CONSUMER_CORRUPTED: u32 = offsetof<Consumer>("corrupted");
 export const CONSUMER_DIGEST: u32 = offsetof<Consumer>("digest");
 export const CONSUMER_PACKETS: u32 = offsetof<Consumer>("packets");
 export const CONSUMER_PACKET_BYTES: u32 = offsetof<Consumer>("bytes");
+
+// Coalescer, Coalesced
+export const COALESCER_KINDS: u32 = offsetof<Coalescer>("kinds");
+export const COALESCER_MAX_SEGMENTS: u32 = offsetof<Coalescer>("maxSegments");
+export const COALESCED_FRAME: u32 = offsetof<Coalesced>("frame");
+export const COALESCED_BYTES: u32 = offsetof<Coalesced>("bytes");
+export const COALESCED_GSO_TYPE: u32 = offsetof<Coalesced>("gsoType");
+export const COALESCED_GSO_SIZE: u32 = offsetof<Coalesced>("gsoSize");
+export const COALESCED_HDR_LEN: u32 = offsetof<Coalesced>("hdrLen");
+export const COALESCED_CSUM_START: u32 = offsetof<Coalesced>("csumStart");
+export const COALESCED_CSUM_OFFSET: u32 = offsetof<Coalesced>("csumOffset");
+export const COALESCED_SEGMENTS: u32 = offsetof<Coalesced>("segments");
+export const COALESCED_FIXED_ID: u32 = offsetof<Coalesced>("fixedId");

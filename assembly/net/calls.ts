@@ -2,6 +2,15 @@
 // in the memory, and an exported function with a class among its parameters would bring a runtime with it.
 
 import { checksumSeed as seed, checksumVerify as verify } from "./checksum";
+import { coalesceAdd as add } from "./coalesce";
+import {
+  Coalescer,
+  coalesceFlush as flush,
+  coalescerInit as init,
+  coalesceReady as ready,
+  coalesceRelease as release,
+  coalesceReset as reset,
+} from "./coalescer";
 import { FrameInfo, parseFrame as parse, parseTunnel as tunnel } from "./parse";
 import { segmentBurst as burst, segmentNext as next } from "./segment";
 import { Segmenter, segmentStart as start } from "./segmenter";
@@ -37,4 +46,28 @@ export function segmentNext(segmenter: u32, to: u32): u32 {
 
 export function segmentBurst(segmenter: u32, to: u32, stride: u32, lengths: u32, count: u32): u32 {
   return burst(changetype<Segmenter>(segmenter), to, stride, lengths, count);
+}
+
+export function coalescerInit(coalescer: u32, flows: u32, buffers: u32, bufferBytes: u32): void {
+  init(changetype<Coalescer>(coalescer), flows, buffers, bufferBytes);
+}
+
+export function coalesceAdd(coalescer: u32, ptr: u32, bytes: u32): u32 {
+  return add(changetype<Coalescer>(coalescer), ptr, bytes);
+}
+
+export function coalesceReady(coalescer: u32): u32 {
+  return ready(changetype<Coalescer>(coalescer));
+}
+
+export function coalesceRelease(coalescer: u32): void {
+  release(changetype<Coalescer>(coalescer));
+}
+
+export function coalesceFlush(coalescer: u32): void {
+  flush(changetype<Coalescer>(coalescer));
+}
+
+export function coalesceReset(coalescer: u32): void {
+  reset(changetype<Coalescer>(coalescer));
 }

@@ -288,7 +288,7 @@ export const AREAS: readonly Area[] = [
     rows: [
       { id: "R-D-01", level: "MN/M", section: "5.1.9.5.7.2; 5.1.9.5.6.4", text: "RSS commands", notHere: LATER },
       { id: "R-V-01", level: "M", section: "5.1.9.5.7.3", text: "queue by hash", notHere: LATER },
-      { id: "R-V-02", level: "D", section: "5.1.9.4.3.1-5.1.9.4.3.4", text: "which hash for which packet", notHere: LATER },
+      { id: "R-V-02", level: "D", section: "5.1.9.4.3.1-5.1.9.4.3.4", text: "which hash for which packet" },
       { id: "R-V-03", level: "M/D", section: "5.1.9.4.3; 5.1.9.4.5", text: "hash reports", notHere: LATER },
       { id: "R-B-01", level: "M/MN/S", section: "5.1.9.4.4.4; 5.1.9.4.4.5; 5.1.9.5.8.3; 5.1.9.5.8.4", text: "inner hashes and RSS contexts", notHere: LATER },
     ],

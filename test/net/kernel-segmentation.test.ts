@@ -60,7 +60,7 @@ function fragmentIdOf(frame: Uint8Array): number {
 }
 
 describe.each(cases)("what $what sent", ({ sent, received }) => {
-  it("N-V-01 N-D-08: comes out byte for byte as the kernel's own software sends it", () => {
+  it("comes out byte for byte as the kernel's own software sends it", () => {
     let at = 0;
     for (const [i, one] of sent.entries()) {
       const header = { ...withTunnel(one), fragmentId: fragmentIdOf(received[at]) };

@@ -61,8 +61,15 @@ export class Offloads {
     this.out = take(ROOM);
   }
 
-  static async create(): Promise<Offloads> {
-    return new Offloads(await createEngine({ queueSize: 1, bufferBytes: 1 << 19 }));
+  /** `spare` bytes and more stay free at the end of the memory, where reading too far is a trap. */
+  static async create(spare = 1 << 18): Promise<Offloads> {
+    const memoryBytes = (1 << 20) + spare;
+    return new Offloads(await createEngine({ queueSize: 1, bufferBytes: 1 << 19, memoryBytes }));
+  }
+
+  /** One past the last byte of the memory. */
+  get end(): number {
+    return this.engine.memory.buffer.byteLength;
   }
 
   bytes(ptr: number, count: number): Uint8Array {
