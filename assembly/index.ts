@@ -85,7 +85,7 @@ export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";
 export { portsCheck } from "./path/check";
 export { portBytes } from "./path/port";
-export { portClose, portDigest, portOpen, portsReceive, portsTransmit } from "./path/run";
+export { portClose, portDigest, portOpen, portSettle, portsReceive, portsTransmit } from "./path/run";
 export { portFlat } from "./path/transmit";
 export { bufferBytePlace, bufferPlace, bufferWritten } from "./ring/access";
 export { packedLoop, splitLoop } from "./ring/loop";

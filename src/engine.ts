@@ -6,6 +6,7 @@ import { IOMMU_PAGE } from "./dma-options.ts";
 import { DriverQueue, type DriverQueueConfig } from "./driver-queue.ts";
 import { ConfigError, MemoryTooSmallError } from "./errors.ts";
 import {
+  defaultHeapBytes,
   type EngineLimits,
   type LimitOptions,
   placeParts,
@@ -108,7 +109,7 @@ export class Engine {
       new WebAssembly.Memory(shared ? { initial: 0, maximum: 1, shared } : { initial: 0 }),
       options.imports,
     );
-    limits.heapBytes ||= probe.tlsfRegionBytes(limits.queues * limits.queueSize, limits.maxSgs * 16);
+    limits.heapBytes ||= defaultHeapBytes(probe, limits);
     const { region } = options;
     const base = region === "append" ? (options.memory?.buffer.byteLength ?? 0) : (region?.offset ?? 0);
     const step = limits.dma?.iommu ? IOMMU_PAGE : 64;

@@ -242,6 +242,17 @@ function domainBytes(wasm: VringExports, dma: DmaLimits): number {
   return wasm.iommuDomainBytes(dma.apertureBytes / IOMMU_PAGE, dma.pageTables, entries, ways, dma.flushQueue);
 }
 
+/** Bytes of a heap with room for a table of the longest buffer for every ring entry. */
+export function defaultHeapBytes(wasm: VringExports, limits: EngineLimits): number {
+  return wasm.tlsfRegionBytes(limits.queues * limits.queueSize, limits.maxSgs * spec.VIRTQ_DESC_SIZE);
+}
+
+/** Bytes of an engine with these limits that starts at 0. */
+export function bytesNeeded(wasm: VringExports, limits: EngineLimits): number {
+  const whole = { ...limits, heapBytes: limits.heapBytes || defaultHeapBytes(wasm, limits) };
+  return placeParts(wasm, 0, planRegions(wasm, whole), whole).end;
+}
+
 /** Where the shared part starts and the arena ends, for an arena that starts at `base`. */
 export function placeParts(
   wasm: VringExports,

@@ -231,6 +231,12 @@ export function deviceFinish(port: Port, count: u32): void {
   }
 }
 
+/** Packets of the next burst: none goes past the end of the stream, where a pass begins anew. */
+@inline
+export function burstPackets(port: Port): u32 {
+  return min(min(port.batch, port.left), port.frames - port.done);
+}
+
 /** Records that a burst was taken back. */
 @inline
 export function traceReclaim(port: Port, count: u32): void {

@@ -26,6 +26,7 @@ import { consumerDropAll, consumerPacket, consumerTakes } from "../rx/consumer";
 import { rxClose, rxOpen, rxReceive, rxReturn, rxTake } from "../rx/kinds";
 import { bufferHandle, Packet, rxLend, rxSyncForDevice } from "../rx/rx-ring";
 import {
+  burstPackets,
   chargeFrom,
   chargeTo,
   deviceFinish,
@@ -42,7 +43,7 @@ const LEAST_FRAME: u32 = 14;
 
 /** One burst of at most `port.left` frames; how many the wire sent. */
 export function receiveBurst(port: Port): u32 {
-  const count = min(port.batch, port.left);
+  const count = burstPackets(port);
   chargeFrom(port);
   wireSends(port, count);
   poll(port);

@@ -8,7 +8,7 @@ import { queueStop } from "../ring/queue";
 import { consumerDropAll } from "../rx/consumer";
 import { rxReturn } from "../rx/kinds";
 import { chargeFrom, chargeTo, driverDetach, Port } from "./port";
-import { receiveBurst, receiveClose, receiveOpen } from "./receive";
+import { receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
 import { giveFlat, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
 
 /** Sends up to `most` packets of each queue; how many stayed behind because nothing moved any more. */
@@ -61,6 +61,15 @@ export function portOpen(ptr: u32): u32 {
   const opened = receives(port) ? receiveOpen(port) : transmitOpen(port);
   chargeTo(port);
   return <u32>opened;
+}
+
+/** Posts a buffer wherever there is room, whatever the policy waits for: what is counted from then on is the packets'. */
+export function portSettle(ptr: u32): void {
+  const port = changetype<Port>(ptr);
+  if (!receives(port)) return;
+  chargeFrom(port);
+  refill(port);
+  chargeTo(port);
 }
 
 /** Stops both halves and gives back everything: buffers, mappings, what the consumer holds. */

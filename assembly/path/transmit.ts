@@ -28,6 +28,7 @@ import { traceOp } from "../mem/trace";
 import { bufferRead } from "../ring/access";
 import { isLive } from "../ring/queue";
 import {
+  burstPackets,
   chargeFrom,
   chargeTo,
   deviceFinishAll,
@@ -58,7 +59,7 @@ export function transmitBurst(port: Port): u32 {
     port.cursor = pastRecord(port.cursor);
     port.dropsMapFailed++;
     dealt++;
-  } else if (added < min(port.batch, port.left)) port.ringFull++;
+  } else if (added < burstPackets(port)) port.ringFull++;
 
   const got = devicePop(port, port.batch);
   if (wireTakes(port, got)) deviceFinishAll(port, got);
@@ -74,7 +75,7 @@ export function transmitBurst(port: Port): u32 {
 @inline
 function room(port: Port): u32 {
   const free = port.driver.numFree;
-  const wanted = min(port.batch, port.left);
+  const wanted = burstPackets(port);
   // With nothing under way no completion would wake the queue, so one packet is tried.
   if (free < port.stopBelow) return port.driver.outstanding ? 0 : min(wanted, 1);
   return min(wanted, (free - port.stopBelow) / port.descriptors + 1);

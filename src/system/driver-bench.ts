@@ -52,6 +52,8 @@ export class DriverBench {
   readonly #list: number;
   readonly #move: (ports: number, count: number, most: number) => number;
   readonly #tablesAtStart: readonly number[];
+  /** What the device moves of a frame when no digest is made (TOUCH_*). */
+  readonly #touch: number;
   #closed = false;
 
   private constructor(engine: Engine, settings: DriverSettings) {
@@ -76,6 +78,7 @@ export class DriverBench {
     }
     const writer = new PortWriter(engine, settings);
     this.ports = pairs.map(({ driver, device }, index) => writer.write(index, driver.ptr, device.ptr));
+    this.#touch = this.#word(this.ports[0], wasm.PORT_TOUCH);
     this.#list = engine.region("ports").ptr;
     engine.u32.set(this.ports, this.#list >>> 2);
     for (const [index, port] of this.ports.entries()) {
@@ -114,6 +117,16 @@ export class DriverBench {
     if (this.#move(this.#list, this.ports.length, packets) !== 0) throw this.#stalled();
   }
 
+  /** Begins anew with the first frame of every queue; consumers drop what they hold. */
+  rewind(): void {
+    for (const port of this.ports) this.engine.wasm.portDigest(port, 0, this.#touch);
+  }
+
+  /** Posts every receive buffer that the rings have room for, so that counts are of the packets between two calls. */
+  settle(): void {
+    for (const port of this.ports) this.engine.wasm.portSettle(port);
+  }
+
   /** Summed over the queues. Allocates. */
   counters(): PathCounters {
     return sumCounters(this.ports.map((_, queue) => this.queueCounters(queue)));
@@ -138,12 +151,11 @@ export class DriverBench {
   digests(): string[] {
     const { wasm, memory } = this.engine;
     const { receives } = this.settings;
-    const touch = this.engine.u32[(this.ports[0] + wasm.PORT_TOUCH.value) >>> 2];
-    for (const port of this.ports) wasm.portDigest(port, 1, touch);
+    for (const port of this.ports) wasm.portDigest(port, 1, this.#touch);
     this.run(1);
     const view = new DataView(memory.buffer);
     return this.ports.map((port, queue) => {
-      wasm.portDigest(port, 0, touch);
+      wasm.portDigest(port, 0, this.#touch);
       const consumer = this.#word(port, wasm.PORT_CONSUMER);
       const place = receives ? consumer + wasm.CONSUMER_DIGEST.value : port + wasm.PORT_DIGEST.value;
       if (receives && this.#word(consumer, wasm.CONSUMER_CORRUPTED) > 0) {

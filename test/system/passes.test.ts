@@ -1,0 +1,52 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { fixedTraffic } from "../../src/net/traffic.ts";
+import { DriverBench, type DriverBenchOptions } from "../../src/system/driver-bench.ts";
+import { DRIVER_RECORDS } from "../../src/system/records.ts";
+
+const module = readFileSync(new URL("../../build/vring.wasm", import.meta.url));
+/** No multiple of a burst, so that a pass ends within one. */
+const FRAMES = fixedTraffic(100, { count: 77, seed: 1 }).packets.map(({ data }) => data);
+
+function open(direction: "tx" | "rx", changes: Partial<DriverBenchOptions> = {}): Promise<DriverBench> {
+  const record = DRIVER_RECORDS["virtio-net"];
+  return DriverBench.create({ record, direction, dma: "direct", queues: [FRAMES], module, ...changes });
+}
+
+describe.each(["tx", "rx"] as const)("a bench in direction %s", (direction) => {
+  test("goes on with the first frame behind the last, in a burst of its own", async () => {
+    const bench = await open(direction);
+    for (let call = 0; call < 50; call++) bench.runSome(33);
+    expect(bench.counters()).toMatchObject({ packets: 50 * 33, bytes: 50 * 33 * 100 });
+    expect(bench.close()).toEqual({ ok: true, leaks: [] });
+  });
+
+  test("begins anew when it is rewound, with the passes of one that has just been made", async () => {
+    const [bench, fresh] = [await open(direction), await open(direction)];
+    bench.runSome(40);
+    bench.rewind();
+    const before = bench.counters();
+    bench.run(1);
+    fresh.run(1);
+    const { packets, bytes } = fresh.counters();
+    expect(bench.counters()).toMatchObject({
+      packets: before.packets + packets,
+      bytes: before.bytes + bytes,
+    });
+    expect(bench.digests()).toEqual(fresh.digests());
+  });
+});
+
+test("a settled bench has posted every buffer, so that pages allocated are packets received", async () => {
+  const bench = await open("rx");
+  bench.run(3);
+  bench.settle();
+  expect(bench.drivers[0].numFree).toBe(0);
+  const before = bench.counters();
+  bench.run(7);
+  bench.settle();
+  const after = bench.counters();
+  expect(after.pagesAllocated - before.pagesAllocated).toBe(7 * FRAMES.length);
+  expect(after.pagesFreed - before.pagesFreed).toBe(7 * FRAMES.length);
+  expect(bench.close()).toEqual({ ok: true, leaks: [] });
+});
