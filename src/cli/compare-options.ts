@@ -5,9 +5,10 @@ import { VIRTQ_MAX_SIZE } from "../../assembly/spec.ts";
 import { TOUCHES, type Touch } from "../compare/arms.ts";
 import { RING_FORMATS, type RingFormat, TABLE_SOURCES, type TableSource } from "../names.ts";
 import { MAX_FRAME_BYTES, MIN_FRAME_BYTES } from "../net/traffic.ts";
+import { addDriverOptions, type DriverFlags } from "./driver-options.ts";
 import { anything, integer, list, name, nameOr, type Parser } from "./values.ts";
 
-export interface CompareFlags {
+export interface CompareFlags extends DriverFlags {
   ring: RingFormat[];
   tables: TableSource[];
   sg: number[];
@@ -39,9 +40,12 @@ const MOST_MS = 86_400_000;
 
 const ringSizes = list(integer(1, VIRTQ_MAX_SIZE));
 
+/** Adds an option whose value is parsed, with its default if it has one. */
+export type AddOption = <T>(flags: string, description: string, parse: Parser<T>, value?: T) => void;
+
 /** With the defaults the whole takes about a minute on two slow cores: 24 cases, 21 rounds of 0.1 s. */
 export function addCompareOptions(command: Command): Command {
-  const add = <T>(flags: string, description: string, parse: Parser<T>, value?: T): void => {
+  const add: AddOption = (flags, description, parse, value) => {
     const option = new Option(flags, description).argParser((text) => parse(text, flags.split(" ")[0]));
     command.addOption(value === undefined ? option : option.default(value, String(value)));
   };
@@ -57,6 +61,7 @@ export function addCompareOptions(command: Command): Command {
   add("--touch <list>", `what the device does to the payload: ${TOUCHES.join(", ")}`, list(name(TOUCHES)), [
     "none",
   ]);
+  addDriverOptions(add);
   add("--rounds <n>", "rounds, in each of which every case is timed once", integer(1, MOST_ROUNDS), 21);
   add("--time <ms>", "milliseconds for each case and round", integer(1, MOST_MS), 100);
   add("--baseline <id>", "compare every case with this one; default: the heap case beside it", anything);

@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
+import { DIRECTIONS } from "../compare/driver-arms.ts";
 import { toJson } from "../compare/report/json.ts";
 import { toTable } from "../compare/report/table.ts";
 import type { Comparison } from "../compare/result.ts";
@@ -78,7 +79,13 @@ async function writeReports(
 }
 
 function toOptions(flags: CompareFlags): CompareOptions {
-  return {
+  const run = {
+    rounds: flags.rounds,
+    timeMs: flags.time,
+    align: flags.align ?? false,
+    memoryBytes: flags.memory,
+  };
+  const rings = {
     rings: flags.ring,
     tables: flags.tables,
     sgs: flags.sg,
@@ -87,10 +94,19 @@ function toOptions(flags: CompareFlags): CompareOptions {
     thresholds: flags.threshold,
     touches: flags.touch,
     baseline: flags.baseline,
-    rounds: flags.rounds,
-    timeMs: flags.time,
-    align: flags.align ?? false,
-    memoryBytes: flags.memory,
+  };
+  if (flags.drivers === undefined) return { ...run, ...rings };
+  return {
+    ...run,
+    ...rings,
+    drivers: flags.drivers,
+    dmas: flags.dma,
+    directions: flags.direction === "both" ? DIRECTIONS : [flags.direction],
+    rxKinds: flags.rx ?? [],
+    holds: flags.hold,
+    drop: flags.drop,
+    queueCounts: flags.queues,
+    traceOps: flags.traceOps ?? 0,
   };
 }
 

@@ -5,6 +5,7 @@ import { CaptureError } from "../net/pcap.ts";
 import { runCompare } from "./compare.ts";
 import { addCompareOptions, type CompareFlags } from "./compare-options.ts";
 import { type Context, EXIT } from "./context.ts";
+import { settleFlags } from "./driver-options.ts";
 import { UsageError } from "./errors.ts";
 import { OutputFileError } from "./files.ts";
 
@@ -53,7 +54,9 @@ function createProgram(context: Context, compare: (flags: CompareFlags) => Promi
     .command("compare")
     .allowExcessArguments(false)
     .description("What ways of managing indirect tables cost, in packets a second through virtio rings.");
-  addCompareOptions(command).action(compare);
+  addCompareOptions(command).action((flags: CompareFlags) =>
+    compare(settleFlags(flags, (option) => command.getOptionValueSource(option) === "cli")),
+  );
   return program;
 }
 

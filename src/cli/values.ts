@@ -13,6 +13,15 @@ export function integer(least: number, most: number): Parser<number> {
   };
 }
 
+/** One of the numbers. */
+export function oneOf(numbers: readonly number[]): Parser<number> {
+  return (text, option) => {
+    const found = numbers.find((known) => String(known) === text);
+    if (found !== undefined) return found;
+    throw wrong(option, text, `${numbers.join(", ")} are`);
+  };
+}
+
 /** One of the names. */
 export function name<T extends string>(names: readonly T[]): Parser<T> {
   return (text, option) => {

@@ -1,4 +1,6 @@
 /** What the cases of every comparison have in common before they are run: names, baselines, and how they combine. */
+import { VIRTQ_MAX_SIZE } from "../../assembly/spec.ts";
+import type { RingFormat } from "../names.ts";
 import type { Traffic } from "../net/traffic.ts";
 import { CompareInputError } from "./errors.ts";
 
@@ -67,4 +69,12 @@ export function checkRange(name: string, values: readonly number[], least: numbe
       );
     }
   }
+}
+
+/** @throws CompareInputError for a split ring whose size is no power of two. */
+export function checkRingSize(ring: RingFormat, ringSize: number): void {
+  if (ring === "packed" || Number.isInteger(Math.log2(ringSize))) return;
+  throw new CompareInputError(
+    `a split ring of ${ringSize} entries is not possible; a power of two from 1 to ${VIRTQ_MAX_SIZE} is`,
+  );
 }

@@ -7,6 +7,7 @@ import {
   type Arm,
   checkNotEmpty,
   checkRange,
+  checkRingSize,
   frameOf,
   framePart,
   product,
@@ -71,6 +72,19 @@ export function planRingArms(traffics: readonly Traffic[], dimensions: Dimension
   return dimensions.baseline === undefined ? arms : withBaseline(arms, dimensions.baseline);
 }
 
+/** The dimensions under the names that they have on the command line. */
+export function nameRingDimensions(dimensions: Dimensions): Record<string, unknown> {
+  return {
+    ring: dimensions.rings,
+    tables: dimensions.tables,
+    sg: dimensions.sgs,
+    batch: dimensions.batches,
+    "ring-size": dimensions.ringSizes,
+    threshold: dimensions.thresholds,
+    touch: dimensions.touches,
+  };
+}
+
 /** The cases that differ in their tables only, with the `heap` case as their baseline, or else the first. */
 function group(settings: Settings, tables: readonly TableSource[], nameOf: Naming): RingArm[] {
   const heap = tables.find((source) => source === "heap");
@@ -126,11 +140,7 @@ function checkValues(traffics: readonly Traffic[], dimensions: Dimensions): void
 }
 
 function checkCombination({ ring, ringSize, sg, traffic }: Settings): void {
-  if (ring === "split" && !Number.isInteger(Math.log2(ringSize))) {
-    throw new CompareInputError(
-      `a split ring of ${ringSize} entries is not possible; a power of two from 1 to ${VIRTQ_MAX_SIZE} is`,
-    );
-  }
+  checkRingSize(ring, ringSize);
   if (sg > ringSize) {
     throw new CompareInputError(
       `${sg} sgs per packet do not fit a ring of ${ringSize} entries; at most ${ringSize} do`,

@@ -3,11 +3,12 @@ import { CACHE_LINE, TOUCH_COPY, TOUCH_DIGEST, TOUCH_HEADER, TOUCH_NONE } from "
 import { VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
 import type { DeviceQueue } from "../device-queue.ts";
 import type { DriverQueue } from "../driver-queue.ts";
-import type { Engine } from "../engine.ts";
+import { Engine } from "../engine.ts";
 import { DEFAULT_FEATURES, Features } from "../features.ts";
 import { alignUp, resolveLimits } from "../layout.ts";
-import { type CaseLoop, type CasePlan, expectNoLeak, type Totals } from "./bench.ts";
+import { type CaseLoop, type CasePlan, type Counted, expectNoLeak, perPacket } from "./bench.ts";
 import { CompareFailure } from "./errors.ts";
+import type { Counters } from "./result.ts";
 import type { RingArm } from "./ring-arms.ts";
 import { HEADER_BYTES, layOutTrace, planTrace, type TracePlan } from "./trace.ts";
 
@@ -17,7 +18,8 @@ const NODES = 2;
 const FNV_BASIS = 0xcbf29ce484222325n;
 const TOUCH_CODES = { none: TOUCH_NONE, header: TOUCH_HEADER, copy: TOUCH_COPY };
 
-export function planRingCase(arm: RingArm, align: boolean): CasePlan {
+/** `digest` is the traffic's, which is the same for all cases. */
+export function planRingCase(arm: RingArm, digest: string, align: boolean): CasePlan {
   const { ring, tables, sg, frame, batch, batchRun, ringSize, threshold, touch, moves } = arm;
   const trace = planTrace(arm.traffic, sg, batchRun, align);
   // As many tables as can be out at once, each with the header and the alignment of its block.
@@ -36,7 +38,9 @@ export function planRingCase(arm: RingArm, align: boolean): CasePlan {
     arm,
     fields: { ring, tables, sg, frame, batch, batchRun, ringSize, threshold, touch },
     limits,
-    start: (engine) => new RingLoop(engine, arm, trace),
+    bytesPerPacket: arm.traffic.bytes / arm.traffic.packets.length,
+    digest,
+    start: async (options) => new RingLoop(await Engine.create({ ...limits, ...options }), arm, trace),
   };
 }
 
@@ -47,9 +51,10 @@ interface Inventory {
 }
 
 class RingLoop implements CaseLoop {
+  readonly engine: Engine;
   readonly packets: number;
+  readonly gathered = [];
   readonly #arm: RingArm;
-  readonly #engine: Engine;
   readonly #trace: TracePlan;
   readonly #driver: DriverQueue;
   readonly #device: DeviceQueue;
@@ -60,7 +65,7 @@ class RingLoop implements CaseLoop {
 
   constructor(engine: Engine, arm: RingArm, trace: TracePlan) {
     this.#arm = arm;
-    this.#engine = engine;
+    this.engine = engine;
     this.#trace = trace;
     this.packets = trace.packets;
     const { driver, device } = engine.connect(0, {
@@ -78,8 +83,20 @@ class RingLoop implements CaseLoop {
     this.#setUpLoop();
   }
 
-  /** @throws CompareFailure when not every buffer came back. */
-  pass(packets: number): void {
+  run(passes: number): void {
+    for (let pass = 0; pass < passes; pass++) this.#pass(this.packets);
+  }
+
+  runSome(packets: number): void {
+    this.#pass(packets);
+  }
+
+  rewind(): void {
+    this.#node = 0;
+  }
+
+  /** Moves the first `packets` of a pass. @throws CompareFailure when not every buffer came back. */
+  #pass(packets: number): void {
     if (this.#arm.moves) {
       this.#driver.moveToNode(this.#node);
       this.#node = (this.#node + 1) % NODES;
@@ -93,42 +110,29 @@ class RingLoop implements CaseLoop {
     );
   }
 
-  rewind(): void {
-    this.#node = 0;
-  }
-
   /** The bytes are read through the addresses that the device half walked. */
   digest(): string {
-    const { wasm, memory } = this.#engine;
+    const { wasm, memory } = this.engine;
     const place = this.#loop + wasm.LOOP_DIGEST.value;
     new DataView(memory.buffer).setBigUint64(place, FNV_BASIS, true);
     this.#set(wasm.LOOP_TOUCH.value, TOUCH_DIGEST);
-    this.pass(this.#trace.traffic.packets.length);
+    this.#pass(this.#trace.traffic.packets.length);
     this.#set(wasm.LOOP_TOUCH.value, TOUCH_CODES[this.#arm.touch]);
     this.rewind();
     return new DataView(memory.buffer).getBigUint64(place, true).toString(16).padStart(16, "0");
   }
 
-  totals(): Totals {
-    const driver = this.#driver.counters();
-    const { tableTakes, tableHits, heapFalls, directFalls, localTakes, remoteTakes, doorbells } = driver;
-    const { interrupts } = this.#device.counters();
-    return {
-      packets: driver.reclaimed,
-      tableTakes,
-      tableHits,
-      heapFalls,
-      directFalls,
-      localTakes,
-      remoteTakes,
-      doorbells,
-      interrupts,
+  counting(): () => Counted {
+    const [packets, before] = this.#totals();
+    return () => {
+      const [now, after] = this.#totals();
+      return { packets: now - packets, counters: perPacket(before, after, now - packets) };
     };
   }
 
   /** Walks the free lists and the heap, stops the queue, and walks the heap again. */
   checkLeaks(): void {
-    const engine = this.#engine;
+    const engine = this.engine;
     const driver = this.#driver;
     const start = this.#atStart;
     const now = this.#inventory();
@@ -149,7 +153,7 @@ class RingLoop implements CaseLoop {
   }
 
   #setUpLoop(): void {
-    const engine = this.#engine;
+    const engine = this.engine;
     const { wasm } = engine;
     const popped = engine.region("queue 0 staging popped");
     this.#set(wasm.LOOP_DRIVER.value, this.#driver.ptr);
@@ -167,10 +171,29 @@ class RingLoop implements CaseLoop {
   }
 
   #set(offset: number, value: number): void {
-    this.#engine.u32[(this.#loop + offset) >>> 2] = value;
+    this.engine.u32[(this.#loop + offset) >>> 2] = value;
+  }
+
+  /** Packets, and what was counted, since the start. */
+  #totals(): [number, Counters] {
+    const driver = this.#driver.counters();
+    const { reclaimed, tableTakes, tableHits, heapFalls, directFalls, localTakes, remoteTakes, doorbells } =
+      driver;
+    const { interrupts } = this.#device.counters();
+    const counters = {
+      tableTakes,
+      tableHits,
+      heapFalls,
+      directFalls,
+      localTakes,
+      remoteTakes,
+      doorbells,
+      interrupts,
+    };
+    return [reclaimed, counters];
   }
 
   #inventory(): Inventory {
-    return { tablesListed: this.#driver.tablesListed(), heapBlocks: this.#engine.heapLiveBlocks() };
+    return { tablesListed: this.#driver.tablesListed(), heapBlocks: this.engine.heapLiveBlocks() };
   }
 }

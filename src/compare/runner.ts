@@ -1,23 +1,26 @@
 /** Runs a comparison: all cases prepared and checked, then timed in interleaved rounds, then checked for leaks. */
 import { Engine, type EngineOptions } from "../engine.ts";
-import { placeParts, planRegions } from "../layout.ts";
+import { bytesNeeded } from "../layout.ts";
 import { type Traffic, trafficDigest } from "../net/traffic.ts";
-import { CaseBench, type CasePlan, macrotask } from "./bench.ts";
+import { CaseBench, type CasePlan, type Counted, macrotask } from "./bench.ts";
+import { type DriverDimensions, nameDriverDimensions, planDriverArms } from "./driver-arms.ts";
+import { planDriverCases } from "./driver-loop.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
 import { groupBy } from "./group.ts";
 import {
   type CaseResult,
   type Comparison,
-  type Counters,
   type Environment,
   RESULT_SCHEMA,
+  type TracedOperation,
   type Workload,
 } from "./result.ts";
-import { type Dimensions, planRingArms } from "./ring-arms.ts";
+import { type Dimensions, nameRingDimensions, planRingArms } from "./ring-arms.ts";
 import { planRingCase } from "./ring-loop.ts";
 import { pairedRatio, summarize } from "./statistics.ts";
 
-export interface CompareOptions extends Dimensions {
+/** How a comparison is run, whatever its cases are. */
+export interface RunOptions {
   /** Rounds in which every case is timed once; at least 1. */
   rounds: number;
   /** Milliseconds for each case and round; at least 1. */
@@ -27,6 +30,9 @@ export interface CompareOptions extends Dimensions {
   /** Bytes of each case's engine memory; default: as many as the case needs. */
   memoryBytes?: number;
 }
+
+/** What the cases are combined from: bare rings, or drivers. */
+export type CompareOptions = RunOptions & (Dimensions | DriverDimensions);
 
 /** What only the host knows: on what the comparison runs, and where the engine's code is. */
 export interface CompareHost {
@@ -65,16 +71,12 @@ export async function compare(
   host: CompareHost,
   hooks: CompareHooks = {},
 ): Promise<Comparison> {
-  const plans = planRingArms(traffics, options).map((arm) => planRingCase(arm, options.align));
+  const workloads = traffics.map(describe);
+  const digests = new Map(traffics.map((traffic, i) => [traffic, workloads[i].digest]));
+  const plans = planCases(traffics, options, digests);
   const sizes = await memorySizes(plans, options.memoryBytes, host.module);
   hooks.onStart?.(plans.length * (1 + options.rounds));
-  const workloads = traffics.map(describe);
-  const run: Run = {
-    ...options,
-    hooks,
-    module: host.module,
-    digests: new Map(traffics.map((traffic, i) => [traffic, workloads[i].digest])),
-  };
+  const run: Run = { ...options, hooks, module: host.module };
   const cases: CaseResult[] = [];
   let complete = true;
   for (const part of parts(plans, sizes)) {
@@ -98,16 +100,21 @@ export async function compare(
   };
 }
 
+function planCases(
+  traffics: readonly Traffic[],
+  options: CompareOptions,
+  digests: Map<Traffic, string>,
+): CasePlan[] {
+  if ("drivers" in options) return planDriverCases(planDriverArms(traffics, options), options.traceOps);
+  return planRingArms(traffics, options).map((arm) =>
+    planRingCase(arm, digests.get(arm.traffic) as string, options.align),
+  );
+}
+
 /** The options under the names that they have on the command line. */
 function nameOptions(options: CompareOptions): Record<string, unknown> {
   return {
-    ring: options.rings,
-    tables: options.tables,
-    sg: options.sgs,
-    batch: options.batches,
-    "ring-size": options.ringSizes,
-    threshold: options.thresholds,
-    touch: options.touches,
+    ...("drivers" in options ? nameDriverDimensions(options) : nameRingDimensions(options)),
     rounds: options.rounds,
     time: options.timeMs,
     align: options.align,
@@ -129,7 +136,7 @@ async function memorySizes(
 ): Promise<Map<CasePlan, number>> {
   // The sizes of the control blocks are the compiler's; any engine can tell them.
   const { wasm } = await Engine.create({ queueSize: 1, batch: 1, maxSgs: 1, bufferBytes: 0, module });
-  const needed = plans.map(({ limits }) => placeParts(wasm, 0, planRegions(wasm, limits), limits).end);
+  const needed = plans.map(({ limits }) => bytesNeeded(wasm, limits));
   const most = needed.reduce((a, b) => Math.max(a, b));
   const id = plans[needed.indexOf(most)].arm.id;
   const room = given ?? MOST_BYTES;
@@ -157,18 +164,17 @@ function parts(plans: CasePlan[], sizes: Map<CasePlan, number>): CasePlan[][] {
   return result;
 }
 
-interface Run extends CompareOptions {
+interface Run extends RunOptions {
   hooks: CompareHooks;
   module: EngineOptions["module"];
-  /** What every packet of a traffic should arrive as. */
-  digests: Map<Traffic, string>;
 }
 
 /** A case between its preparation and its result. */
 interface Prepared {
   bench: CaseBench;
   digest: string;
-  counters: Counters;
+  counted: Counted;
+  operations: TracedOperation[] | undefined;
   /** ns per packet of every iteration, one list for each round. */
   rounds: number[][];
   /** Packets of each round. */
@@ -183,15 +189,15 @@ async function runPart(plans: CasePlan[], run: Run): Promise<{ rounds: number; r
     await macrotask();
     if (run.hooks.signal?.aborted) return { rounds: 0, results: [] };
   }
-  checkDigests(prepared, run.digests);
+  checkDigests(prepared);
   let rounds = 0;
   while (rounds < run.rounds && (await runRound(prepared, rounds, run))) rounds++;
   for (const { bench } of prepared) bench.checkLeaks();
   if (rounds === 0) return { rounds, results: [] };
-  const summaries = new Map(prepared.map((one) => [one.bench.arm.id, summarizeCase(one, rounds)]));
+  const summaries = new Map(prepared.map((one) => [one.bench.id, summarizeCase(one, rounds)]));
   const results = prepared.map((one) => {
-    const ours = summaries.get(one.bench.arm.id) as CaseSummary;
-    const baseline = summaries.get(one.bench.arm.baseline) as CaseSummary;
+    const ours = summaries.get(one.bench.id) as CaseSummary;
+    const baseline = summaries.get(one.bench.plan.arm.baseline) as CaseSummary;
     return toResult(one, ours, baseline, rounds);
   });
   return { rounds, results };
@@ -200,18 +206,20 @@ async function runPart(plans: CasePlan[], run: Run): Promise<{ rounds: number; r
 async function prepare(plan: CasePlan, { hooks, memoryBytes, module }: Run): Promise<Prepared> {
   const bench = await CaseBench.create(plan, { memoryBytes, module });
   hooks.tamper?.(bench.engine, plan.arm.id);
-  await bench.warmUp();
+  const operations = bench.operations();
+  // Counted before it is warmed up, which goes by the clock: the counters are the same in every run.
   const digest = bench.digest();
-  const counters = bench.count();
+  const counted = bench.count();
+  await bench.warmUp();
   hooks.onStep?.(`warm-up  ${plan.arm.id}`);
-  return { bench, digest, counters, rounds: [], packets: [] };
+  return { bench, digest, operations, counted, rounds: [], packets: [] };
 }
 
-function checkDigests(prepared: Prepared[], expected: Map<Traffic, string>): void {
-  const wrong = prepared.filter(({ bench, digest }) => digest !== expected.get(bench.arm.traffic));
+function checkDigests(prepared: Prepared[]): void {
+  const wrong = prepared.filter(({ bench, digest }) => digest !== bench.plan.digest);
   if (wrong.length === 0) return;
-  const named = wrong.map(({ bench, digest }) => `${bench.arm.id} (${digest})`).join(", ");
-  const right = [...new Set(wrong.map(({ bench }) => expected.get(bench.arm.traffic)))].join(", ");
+  const named = wrong.map(({ bench, digest }) => `${bench.id} (${digest})`).join(", ");
+  const right = [...new Set(wrong.map(({ bench }) => bench.plan.digest))].join(", ");
   throw new CompareFailure("digest", `other bytes arrived than were sent (${right}): ${named}`);
 }
 
@@ -219,11 +227,11 @@ function checkDigests(prepared: Prepared[], expected: Map<Traffic, string>): voi
 async function runRound(prepared: Prepared[], round: number, run: Run): Promise<boolean> {
   const { hooks, timeMs } = run;
   for (const one of round % 2 === 0 ? prepared : prepared.toReversed()) {
-    const sample = await one.bench.measure(timeMs, one.counters, hooks.signal);
+    const sample = await one.bench.measure(timeMs, one.counted.counters, hooks.signal);
     if (sample === null) return false;
     one.rounds.push(sample.nsPerPacket);
     one.packets.push(sample.packets);
-    hooks.onStep?.(`round ${round + 1}  ${one.bench.arm.id}`);
+    hooks.onStep?.(`round ${round + 1}  ${one.bench.id}`);
   }
   return true;
 }
@@ -243,34 +251,35 @@ function summarizeCase({ rounds }: Prepared, complete: number): CaseSummary {
 }
 
 function toResult(
-  { bench, digest, counters, packets }: Prepared,
+  { bench, digest, operations, counted, packets }: Prepared,
   { nsPerPacket, medians }: CaseSummary,
   baseline: CaseSummary,
   rounds: number,
 ): CaseResult {
-  const { id, traffic, notes } = bench.arm;
+  const { arm, fields, bytesPerPacket } = bench.plan;
   const measured = packets.slice(0, rounds).reduce((sum, n) => sum + n, 0);
-  const bytesPerPacket = traffic.bytes / traffic.packets.length;
   const interval = pairedRatio(medians, baseline.medians);
   // Packets a second over the baseline's, as the reader can divide them himself; the rounds say how sure it is.
   const value = baseline.nsPerPacket.median / nsPerPacket.median;
   return {
-    id,
-    ...bench.fields,
+    id: arm.id,
+    ...fields,
     packets: measured,
     bytes: Math.round(measured * bytesPerPacket),
     rounds,
     nsPerPacket,
     pps: 1e9 / nsPerPacket.median,
     gbps: (8 * bytesPerPacket) / nsPerPacket.median,
-    counters,
+    counters: counted.counters,
+    ...(counted.perQueue === undefined ? {} : { perQueue: counted.perQueue }),
+    ...(operations === undefined ? {} : { operations }),
     digest,
     ratio: {
-      baseline: bench.arm.baseline,
+      baseline: arm.baseline,
       value,
       low: Math.min(interval.low, value),
       high: Math.max(interval.high, value),
     },
-    notes,
+    notes: arm.notes,
   };
 }

@@ -8,7 +8,7 @@ import type { Traffic } from "../net/traffic.ts";
 export const HEADER_BYTES = 12;
 
 /** A call of the engine's loop moves at least as many, so that the call itself costs next to nothing. */
-const PACKETS_A_PASS = 1024;
+export const PACKETS_A_PASS = 1024;
 const PAGE = 4096;
 
 /** How a case lays out its packets, and what that takes. */

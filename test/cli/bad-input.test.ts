@@ -95,6 +95,103 @@ describe("one line on stderr, nothing on stdout and exit code 2 is what one gets
     ["an option without its value", "compare --rounds", /option '--rounds <n>' argument missing/],
     ["an unknown option", "compare --speed 3", /unknown option '--speed'/],
     ["an argument", "compare fast", /too many arguments for 'compare'/],
+    [
+      "an unknown driver",
+      "compare --drivers e1000",
+      /--drivers: "e1000" is not possible; virtio-net, i40e, i40e-6\.1, premapped are/,
+    ],
+    [
+      "an unknown backend",
+      "compare --drivers i40e --dma iommu",
+      /--dma: "iommu" is not possible; direct, swio/,
+    ],
+    [
+      "an unknown kind of receive buffer",
+      "compare --drivers i40e --rx heap",
+      /--rx: "heap" is not possible; all/,
+    ],
+    [
+      "a hold of everything by another name",
+      "compare --drivers i40e --hold many",
+      /--hold: "many" is not poss/,
+    ],
+    ["a hold of less than nothing", "compare --drivers i40e --hold -1", /--hold/],
+    [
+      "too much held back",
+      "compare --drivers i40e --hold 65537",
+      /--hold: "65537" is not possible; .* to 65536/,
+    ],
+    [
+      "an unknown order",
+      "compare --drivers i40e --drop backwards",
+      /--drop: "backwards" is not possible; in-ord/,
+    ],
+    ["three queues", "compare --drivers i40e --queues 3", /--queues: "3" is not possible; 1, 2, 4, 8 are/],
+    [
+      "an unknown direction",
+      "compare --drivers i40e --direction up",
+      /--direction: "up" is not possible; tx, rx/,
+    ],
+    ["a trace of nothing", "compare --drivers i40e --trace-ops 0", /--trace-ops: "0" is not possible/],
+    ...["--dma direct", "--rx page-pool", "--hold 0", "--drop random", "--queues 2", "--direction rx"].map(
+      (option): [string, string, RegExp] => [
+        `${option} without drivers`,
+        `compare ${option}`,
+        new RegExp(`^vring: ${option.split(" ")[0]} goes with --drivers; name drivers too, or leave it out$`),
+      ],
+    ),
+    ["a trace without drivers", "compare --trace-ops 5", /--trace-ops goes with --drivers/],
+    ...["--rx page-pool", "--hold 64", "--drop random"].map((option): [string, string, RegExp] => [
+      `${option} where nothing is received`,
+      `compare --drivers i40e --direction tx ${option}`,
+      /^vring: --\w+ is about receiving, but --direction tx only transmits; leave one of them out$/,
+    ]),
+    ...["--sg 2", "--tables heap", "--threshold 2"].map((option): [string, string, RegExp] => [
+      `${option} where nothing is transmitted`,
+      `compare --drivers virtio-net --direction rx ${option}`,
+      /^vring: --\w+ is about transmitting, but --direction rx only receives; leave one of them out$/,
+    ]),
+    [
+      "tables for a driver that takes none",
+      "compare --drivers i40e,i40e-6.1 --tables heap",
+      /--tables: i40e, i40e-6\.1 take no indirect tables; add a driver that does, or leave it out/,
+    ],
+    [
+      "tables for single elements",
+      "compare --drivers virtio-net --tables heap --sg 1",
+      /--tables: a driver takes a table for two and more sgs; give --sg 2 or more, or leave it out/,
+    ],
+    [
+      "a threshold without a cache",
+      "compare --drivers virtio-net --threshold 2",
+      /--threshold is about cached tables; give --tables freelist/,
+    ],
+    [
+      "a random order of nothing",
+      "compare --drivers i40e --drop random",
+      /--drop random needs packets that are held back; give --hold/,
+    ],
+    ["aligned buffers of drivers", "compare --drivers i40e --align", /--align goes without --drivers/],
+    [
+      "an unknown baseline among drivers",
+      "compare --drivers i40e --baseline i40e/direct",
+      /the baseline "i40e\/direct" is no case of this comparison; they are i40e\/direct\/tx/,
+    ],
+    [
+      "more sgs than ring slots of a driver",
+      "compare --drivers i40e --direction tx --sg 8 --ring-size 4",
+      /^vring: i40e\/direct\/tx: sg is 8, but must be a whole number from 1 to 4$/,
+    ],
+    [
+      "a memory too small for a driver",
+      "compare --drivers i40e --memory 65536",
+      /case .* needs \d+ bytes of memory, but only 65536 are given/,
+    ],
+    [
+      "only frames that no receive buffer takes",
+      "compare --drivers i40e --direction rx --frames 1519",
+      /1519-byte frames: there is no frame of at most 1518 bytes/,
+    ],
     ["an unknown command", "race", /"race" is no command; vring --help lists them/],
     ["an unknown option in its place", "--race", /unknown option '--race'/],
   ])("%s", async (_, args, message) => {

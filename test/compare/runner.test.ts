@@ -232,7 +232,7 @@ describe("a run is worthless", () => {
       engine.devices[0].status = 0;
     };
     await expect(run({ tables: ["slot"] }, { tamper })).rejects.toThrow(
-      "split/slot/sg2: 0 of 64 buffers came back: no half moved any more",
+      "split/slot/sg2: 0 of 120 buffers came back: no half moved any more",
     );
   });
 });

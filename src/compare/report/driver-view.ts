@@ -1,5 +1,4 @@
 /** How the reports show cases in which a driver's buffer policy moves packets through a DMA backend. */
-import { groupBy } from "../group.ts";
 import {
   type CaseResult,
   type Counters,
@@ -8,7 +7,7 @@ import {
   isDriverCase,
 } from "../result.ts";
 import { describeFrame, perPacket, plural } from "./format.ts";
-import { type Dimension, type Group, groupUnder, type Series, type View } from "./view.ts";
+import { type Dimension, type Group, groupUnder, type Series, type View, varies } from "./view.ts";
 
 const COUNTERS: Record<keyof (Counters & DmaCounters), string> = {
   maps: "maps",
@@ -57,6 +56,12 @@ const own = (text: (c: DriverCaseResult) => string) => (c: CaseResult) => (isDri
 
 const frame: Dimension = { text: (c) => describeFrame(c.frame), stands: "title" };
 const direction: Dimension = { text: own((c) => DIRECTION[c.direction]), stands: "title" };
+/** Only a kind that was asked for is part of a case's id; else each driver has its own. */
+const kind: Dimension = {
+  text: own(({ id, rx }) => (rx !== null && id.split("/").includes(rx, 1) ? rx : "")),
+  stands: "title if it varies",
+};
+const queues: Dimension = { text: own((c) => plural(c.queues, "queue")), stands: "row if it varies" };
 const dma: Dimension = { text: own((c) => c.dma), stands: "title" };
 
 /** Bytes that the CPU copied beside the device's own work: at the bounce pool, and out of receive buffers. */
@@ -74,7 +79,8 @@ export const driverView: View = {
     frame,
     direction,
     dma,
-    { text: own(({ queues }) => plural(queues, "queue")), stands: "row if it varies" },
+    kind,
+    queues,
     { text: own(({ hold }) => holding(hold)), stands: "row if it varies" },
     { text: ({ ring }) => `${ring} ring`, stands: "title if it varies" },
     { text: ({ batch }) => `bursts of ${batch}`, stands: "title if it varies" },
@@ -116,26 +122,34 @@ export const driverView: View = {
   published,
   charts: {
     ratioGroups: byBackend,
-    facet: own((c) => DIRECTION[c.direction]),
+    facet: queues.text,
     series: own((c) => c.driver),
     known: SERIES,
-    place: own(rowName),
+    place: own(placeName),
     cost: { head: "Cost of a packet", by: "place", groups: byBackend },
   },
 };
 
 /** The id without what the title of its group says. */
-function rowName({ id, dma: backend, direction: way }: DriverCaseResult): string {
+function rowName(c: DriverCaseResult): string {
+  return withoutPart(withoutGroup(c), `/${kind.text(c)}`);
+}
+
+/** The id without what the title of its figure and of its panel say. */
+function placeName(c: DriverCaseResult): string {
+  return withoutPart(withoutGroup(c), `/q${c.queues}`);
+}
+
+function withoutGroup({ id, dma: backend, direction: way }: DriverCaseResult): string {
   return withoutPart(id, `/${backend}/${way}`);
 }
 
 function withoutPart(id: string, part: string): string {
-  return id.replace(part, "");
+  return part === "/" ? id : id.replace(part, "");
 }
 
 function byBackend(cases: CaseResult[]): Group[] {
-  const frames = groupBy(cases, frame.text);
-  return groupUnder(frames.size > 1 ? [dma, frame] : [dma], cases);
+  return groupUnder(varies(cases, frame) ? [dma, direction, frame] : [dma, direction], cases);
 }
 
 /** The baseline's driver when every case is compared with that driver's in its own place, else the one case's id. */

@@ -7,6 +7,7 @@ import type { CaseResult, Comparison } from "../result.ts";
 import { costChart, legend, ratioChart } from "./charts.ts";
 import { conclude, publishedElsewhere } from "./conclusion.ts";
 import { count, facts, marks, measure, megapackets, type Note, notesOf, perPacket, ratio } from "./format.ts";
+import { operationBlocks } from "./operations.ts";
 import { PAGE_STYLE } from "./page-style.ts";
 import { groupCases, type View } from "./view.ts";
 import { viewOf } from "./views.ts";
@@ -46,6 +47,10 @@ function addResults(page: Page, comparison: Comparison, view: View): void {
     "ol",
     notes.map(({ text }) => text),
   );
+  for (const { title, lines } of operationBlocks(cases)) {
+    page.add("h2", title);
+    page.add("pre", lines.join("\n"));
+  }
 }
 
 function addCharts(page: Page, cases: CaseResult[], view: View): void {

@@ -4,6 +4,7 @@ import type { CaseResult, Comparison } from "../result.ts";
 import { hasInterval, verdict } from "../statistics.ts";
 import { conclude, publishedElsewhere } from "./conclusion.ts";
 import { facts, marks, measure, megapackets, notesOf, ratio } from "./format.ts";
+import { operationBlocks } from "./operations.ts";
 import { type Figure, groupCases, type View, varies } from "./view.ts";
 import { viewOf } from "./views.ts";
 
@@ -49,6 +50,9 @@ export function toTable(comparison: Comparison, { color }: TableOptions): string
     blocks.push(resultLines(cases, view, paints), footLines(comparison, view));
     const said = conclude(comparison);
     if (said.length > 0) blocks.push(said.flatMap((line) => wrap(line, 2)));
+    for (const { title, lines } of operationBlocks(cases)) {
+      blocks.push([paints.strong(title), ...lines.map((line) => `  ${line}`)]);
+    }
   }
   return `${blocks
     .filter((lines) => lines.length > 0)
@@ -133,7 +137,8 @@ function footLines(comparison: Comparison, view: View): string[] {
   const { cases } = comparison;
   const same = view.figures.filter((figure) => !varies(cases, figure));
   const shared = same.map(({ text, long }) => `${long} ${text(cases[0])}`);
-  const legend = columnFigures(cases, view).map(({ short, long }) => `${short} = ${long}`);
+  const named = columnFigures(cases, view).filter(({ short, long }) => short !== long);
+  const legend = named.map(({ short, long }) => `${short} = ${long}`);
   const published = publishedElsewhere(comparison);
   return [
     ...(legend.length > 0 ? wrap(`Per packet: ${legend.join(", ")}.`) : []),
