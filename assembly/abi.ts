@@ -197,10 +197,14 @@ export const E_INDIRECT_IN_LIST: u32 = 14;
 export const E_RING_OVERRUN: u32 = 15;
 export const E_DMA_FAULT: u32 = 16;
 export const E_RING_FAULT: u32 = 17;
+/** A receive buffer that does not hold the header of a network packet. */
+export const E_NET_BUFFER: u32 = 24;
 // ... and what the device did to our driver half
 export const E_USED_IDX: u32 = 32;
 export const E_USED_ID_RANGE: u32 = 33;
 export const E_USED_ID_NOT_OUTSTANDING: u32 = 34;
+/** num_buffers is 0, or counts more buffers than were used with it. */
+export const E_NET_NUM_BUFFERS: u32 = 40;
 
 // Why a call was refused: the caller's mistake, which leaves the queue as it was
 
@@ -222,6 +226,13 @@ export const R_TABLE_SOURCE: u32 = 78;
 export const R_OUTSTANDING: u32 = 79;
 export const R_DMA_MAP_FAILED: u32 = 80;
 export const R_TOO_MANY_MAPPINGS: u32 = 81;
+/** Of frames that are to be sent (net/). */
+export const R_NET_PAIR: u32 = 96;
+export const R_NET_LENGTH: u32 = 97;
+export const R_NET_MTU: u32 = 98;
+export const R_NET_HEADER: u32 = 99;
+export const R_NET_CSUM: u32 = 100;
+export const R_NET_GSO: u32 = 101;
 
 // Staging areas: records of u32 words, all 8-byte aligned, written and read in bursts.
 
@@ -339,3 +350,119 @@ export const COALESCE_HELD: u32 = 1;
 export const TOEPLITZ_INPUT_BYTES: u32 = 36;
 /** Bytes of the table that a key is prepared into. */
 export const TOEPLITZ_TABLE_BYTES: u32 = TOEPLITZ_INPUT_BYTES << 10;
+// Network halves (net/)
+
+/** No token of a frame: of all but the last of the segments that one frame was cut into. */
+export const NET_NO_TOKEN: u32 = 0xffffffff;
+/** The longest frame that either half moves: what a receive buffer of 5.1.9.3.1 holds besides its header. */
+export const NET_FRAME_MAX: u32 = 65589;
+
+// A frame where host and engine meet, NET_FRAME bytes:
+//
+//   0 ptr | 4 bytes | 8 queue pair u16, NET_FRAME_F_* u16 | 12 token | 16 virtio_net_hdr in its longest form
+export const NET_FRAME: u32 = 48;
+export const NET_FRAME_BYTES: u32 = 4;
+export const NET_FRAME_PAIR: u32 = 8;
+export const NET_FRAME_FLAGS: u32 = 10;
+export const NET_FRAME_TOKEN: u32 = 12;
+export const NET_FRAME_HDR: u32 = 16;
+/** To send: fill in the checksum, or with a gso_size segment, by whatever was negotiated or in software. */
+export const NET_FRAME_F_CHECKSUM: u32 = 1;
+/** Received, and checked in software: the checksum is wrong. */
+export const NET_FRAME_F_BAD_CHECKSUM: u32 = 2;
+
+// What the host's side of a device half takes beside complete frames of at most the MTU
+
+/** Frames whose checksum is still to be completed. */
+export const NET_WIRE_CSUM: u32 = 1;
+/** Frames that are still to be segmented. */
+export const NET_WIRE_GSO: u32 = 2;
+
+// What a network half does beside what was negotiated
+
+/** Device half: a frame without a buffer waits at the host, instead of being dropped. */
+export const NET_HOLD: u32 = 1;
+/** Device half: TCP segments of one flow in a burst become one frame, where the driver takes such frames. */
+export const NET_COALESCE: u32 = 2;
+/** Driver half: what the device has not checked is checked in software. */
+export const NET_VERIFY: u32 = 4;
+
+// Counters of a network half's queue: u64 each, behind the queue's block. Those of one direction and half share
+// names with nobody else, so each list starts at 0.
+
+// Device half, transmit queue
+export const NET_TX_PACKETS: u32 = 0;
+export const NET_TX_BYTES: u32 = 1;
+export const NET_TX_NOTIFICATIONS: u32 = 2;
+export const NET_TX_CSUM_NONE: u32 = 3;
+export const NET_TX_NEEDS_CSUM: u32 = 4;
+export const NET_TX_GSO_PACKETS: u32 = 5;
+export const NET_TX_GSO_BYTES: u32 = 6;
+export const NET_TX_GSO_SEGMENTS: u32 = 7;
+export const NET_TX_GSO_SEGMENTS_BYTES: u32 = 8;
+export const NET_TX_DROP_SHORT: u32 = 9;
+export const NET_TX_DROP_OVERSIZE: u32 = 10;
+export const NET_TX_DROP_HEADER: u32 = 11;
+export const NET_TX_DROP_CSUM: u32 = 12;
+export const NET_TX_DROP_GSO: u32 = 13;
+export const NET_TX_DROP_ADDRESS: u32 = 14;
+export const NET_TX_DROP_RESET: u32 = 15;
+
+// Device half, receive queue
+export const NET_RX_PACKETS: u32 = 0;
+export const NET_RX_BYTES: u32 = 1;
+export const NET_RX_NOTIFICATIONS: u32 = 2;
+export const NET_RX_BUFFERS: u32 = 3;
+export const NET_RX_CSUM_NONE: u32 = 4;
+export const NET_RX_CSUM_VALID: u32 = 5;
+export const NET_RX_CSUM_BAD: u32 = 6;
+export const NET_RX_NEEDS_CSUM: u32 = 7;
+export const NET_RX_GSO_PACKETS: u32 = 8;
+export const NET_RX_GSO_BYTES: u32 = 9;
+export const NET_RX_DROP_OVERRUNS: u32 = 10;
+export const NET_RX_DROP_OVERSIZE: u32 = 11;
+export const NET_RX_DROP_ADDRESS: u32 = 12;
+
+// Device half, receive side before a queue is chosen
+export const NET_RX_DROP_LENGTH: u32 = 0;
+export const NET_RX_DROP_LINK_DOWN: u32 = 1;
+export const NET_RX_DROP_MAC: u32 = 2;
+export const NET_RX_DROP_VLAN: u32 = 3;
+export const NET_RX_DROP_MTU: u32 = 4;
+export const NET_RX_DROP_HEADER: u32 = 5;
+export const NET_RX_DROP_GSO: u32 = 6;
+export const NET_RX_DROP_QUEUE: u32 = 7;
+export const NET_RX_GSO_PACKETS_COALESCED: u32 = 8;
+export const NET_RX_GSO_SEGMENTED: u32 = 9;
+export const NET_RX_DROP_RESET: u32 = 10;
+
+// Driver half, transmit queue
+export const NET_XMIT_PACKETS: u32 = 0;
+export const NET_XMIT_BYTES: u32 = 1;
+export const NET_XMIT_CSUM_OFFLOAD: u32 = 2;
+export const NET_XMIT_CSUM_SOFTWARE: u32 = 3;
+export const NET_XMIT_GSO_OFFLOAD: u32 = 4;
+export const NET_XMIT_GSO_SOFTWARE: u32 = 5;
+export const NET_XMIT_GSO_SEGMENTS: u32 = 6;
+export const NET_XMIT_DROP_RESET: u32 = 7;
+export const NET_XMIT_ERRORS: u32 = 8;
+
+// Driver half, receive queue
+export const NET_RECV_PACKETS: u32 = 0;
+export const NET_RECV_BYTES: u32 = 1;
+export const NET_RECV_BUFFERS: u32 = 2;
+export const NET_RECV_CSUM_NONE: u32 = 3;
+export const NET_RECV_CSUM_VALID: u32 = 4;
+export const NET_RECV_CSUM_PARTIAL: u32 = 5;
+export const NET_RECV_CSUM_BAD: u32 = 6;
+export const NET_RECV_GSO_PACKETS: u32 = 7;
+export const NET_RECV_GSO_BYTES: u32 = 8;
+export const NET_RECV_HASH_UNKNOWN: u32 = 9;
+export const NET_RECV_LENGTH_ERRORS: u32 = 10;
+export const NET_RECV_FRAME_ERRORS: u32 = 11;
+export const NET_RECV_DROP_NUM_BUFFERS: u32 = 12;
+export const NET_RECV_DROP_OVERSIZE: u32 = 13;
+export const NET_RECV_DROP_RESET: u32 = 14;
+
+/** Counters that a queue has room for. */
+export const NET_COUNTERS: u32 = 16;

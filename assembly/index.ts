@@ -79,7 +79,43 @@ export {
   segmentStart,
 } from "./net/calls";
 export { checksumAddOdd, checksumComplete, checksumFold } from "./net/checksum";
+
 export { coalescerBytes } from "./net/coalescer";
+
+export { netControlAnswer, netControlNext } from "./net/control";
+export {
+  netDeviceBytes,
+  netDeviceDecide,
+  netDeviceInit,
+  netDeviceNegotiated,
+  netDeviceQueueStart,
+  netDeviceQueueStop,
+  netDeviceReset,
+  netDeviceSetAllCoalescing,
+  netDeviceSetCoalescing,
+  netDeviceSetHash,
+  netDeviceSetMac,
+  netDeviceSetMacTable,
+  netDeviceSetMode,
+  netDeviceSetOffloads,
+  netDeviceSetPairs,
+  netDeviceSetVlan,
+  netDeviceTick,
+} from "./net/device";
+export { netDeviceForgetReceived, netDeviceReceive } from "./net/device-receive";
+export { netDeviceForgetSegments, netDeviceTransmit } from "./net/device-transmit";
+export {
+  netDriverBytes,
+  netDriverInit,
+  netDriverNegotiated,
+  netDriverQueueBuffers,
+  netDriverQueueStart,
+  netReceiveBytes,
+} from "./net/driver";
+export { netDriverDrain, netDriverFill, netDriverReceive } from "./net/driver-receive";
+export { netDriverDetach, netDriverReclaim, netDriverTransmit } from "./net/driver-transmit";
+export { netHeaderBytes, offloadsOf, tunnelBitsContradict } from "./net/header";
+
 export { checksumAdd, checksumCopy } from "./net/sum";
 export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";

@@ -10,8 +10,14 @@ import { AddressSpace } from "./dma/space";
 import { BouncePool } from "./dma/swiotlb";
 import { Arena } from "./mem/arena";
 import { Page, Pages } from "./mem/pages";
+
 import { Coalesced, Coalescer } from "./net/coalescer";
+
+import { CONTROL_BYTES, NetDevice, RSS_KEY_BYTES, RSS_TABLE_ENTRIES } from "./net/device";
+import { NET_DRIVER_QUEUE_BYTES, NetDriver, NetDriverQueue, SLOT_HEADER } from "./net/driver";
+
 import { FrameInfo } from "./net/parse";
+import { NET_QUEUE_BYTES, NetQueue } from "./net/queue";
 import { Segmenter, SEGMENTER_BYTES as segmenterBytes } from "./net/segmenter";
 import { Port } from "./path/port";
 import { DeviceQueue } from "./ring/device";
@@ -328,3 +334,49 @@ export const COALESCED_CSUM_START: u32 = offsetof<Coalesced>("csumStart");
 export const COALESCED_CSUM_OFFSET: u32 = offsetof<Coalesced>("csumOffset");
 export const COALESCED_SEGMENTS: u32 = offsetof<Coalesced>("segments");
 export const COALESCED_FIXED_ID: u32 = offsetof<Coalesced>("fixedId");
+// NetQueue, and the counters behind it
+export const NET_QUEUE_BLOCK_BYTES: u32 = NET_QUEUE_BYTES;
+export const NET_QUEUE_INTERRUPT: u32 = offsetof<NetQueue>("interrupt");
+export const NET_QUEUE_MAX_PACKETS: u32 = offsetof<NetQueue>("maxPackets");
+export const NET_QUEUE_MAX_USECS: u32 = offsetof<NetQueue>("maxUsecs");
+export const NET_QUEUE_COUNTERS: u32 = offsetof<NetQueue>();
+
+// NetDevice, and its own counters behind it
+export const NET_DEVICE_QUEUES: u32 = offsetof<NetDevice>("queues");
+export const NET_DEVICE_FILTER: u32 = offsetof<NetDevice>("filter");
+export const NET_DEVICE_ACTIVE_PAIRS: u32 = offsetof<NetDevice>("activePairs");
+export const NET_DEVICE_OPTIONS: u32 = offsetof<NetDevice>("options");
+export const NET_DEVICE_WIRE: u32 = offsetof<NetDevice>("wire");
+export const NET_DEVICE_LINK_UP: u32 = offsetof<NetDevice>("linkUp");
+export const NET_DEVICE_STEERS_BY_HASH: u32 = offsetof<NetDevice>("steersByHash");
+export const NET_DEVICE_COALESCE: u32 = offsetof<NetDevice>("receivePackets");
+export const NET_DEVICE_TABLE: u32 = offsetof<NetDevice>("table");
+export const NET_DEVICE_KEY: u32 = offsetof<NetDevice>("key");
+export const NET_DEVICE_CONTROL: u32 = offsetof<NetDevice>("control");
+export const NET_DEVICE_CONTROL_BYTES: u32 = offsetof<NetDevice>("controlBytes");
+export const NET_DEVICE_CONTROL_ANSWER: u32 = offsetof<NetDevice>("controlAnswer");
+export const NET_DEVICE_SENT: u32 = offsetof<NetDevice>("sent");
+export const NET_DEVICE_RECEIVED: u32 = offsetof<NetDevice>("received");
+export const NET_DEVICE_RECEIVED_DATA: u32 = offsetof<NetDevice>("receivedData");
+export const NET_DEVICE_COUNTERS: u32 = offsetof<NetDevice>();
+export const NET_CONTROL_BYTES: u32 = CONTROL_BYTES;
+export const NET_RSS_KEY_BYTES: u32 = RSS_KEY_BYTES;
+export const NET_RSS_TABLE_ENTRIES: u32 = RSS_TABLE_ENTRIES;
+
+// NetDriverQueue, and the counters behind it
+export const NET_DRIVER_QUEUE_BLOCK_BYTES: u32 = NET_DRIVER_QUEUE_BYTES;
+export const NET_DRIVER_QUEUE_HALF: u32 = offsetof<NetDriverQueue>("half");
+export const NET_DRIVER_QUEUE_ADDED: u32 = offsetof<NetDriverQueue>("added");
+export const NET_DRIVER_QUEUE_COUNTERS: u32 = offsetof<NetDriverQueue>();
+
+// NetDriver
+export const NET_DRIVER_QUEUES: u32 = offsetof<NetDriver>("queues");
+export const NET_DRIVER_ACTIVE_PAIRS: u32 = offsetof<NetDriver>("activePairs");
+export const NET_DRIVER_OPTIONS: u32 = offsetof<NetDriver>("options");
+export const NET_DRIVER_HEADER_BYTES: u32 = offsetof<NetDriver>("headerBytes");
+export const NET_DRIVER_OUTGOING: u32 = offsetof<NetDriver>("outgoing");
+export const NET_DRIVER_INCOMING: u32 = offsetof<NetDriver>("incoming");
+export const NET_DRIVER_DONE: u32 = offsetof<NetDriver>("done");
+export const NET_DRIVER_REFUSAL: u32 = offsetof<NetDriver>("refusal");
+export const NET_DRIVER_REFUSAL_INDEX: u32 = offsetof<NetDriver>("refusalIndex");
+export const NET_SLOT_HEADER: u32 = SLOT_HEADER;
