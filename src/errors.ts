@@ -86,6 +86,9 @@ export const DRIVER_ERRORS = {
   suspended: "the device is suspended (G-D-17)",
   "suspend-timeout": "the device did not report that it is suspended (G-D-17)",
   "resume-timeout": "the device did not report that it runs again (G-D-17)",
+  "config-value": "a field of the config space has a value that can't be (N-V-01)",
+  "command-failed": "the device could not do what a control command asked for (C-B-01)",
+  "command-timeout": "the device did not answer a control command (C-B-01)",
 } as const;
 
 /** What keeps a driver from working with its device. */

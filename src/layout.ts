@@ -6,6 +6,7 @@ import * as abi from "../assembly/abi.ts";
 import * as spec from "../assembly/spec.ts";
 import { type DmaLimits, type DmaOptions, IOMMU_PAGE, resolveDma } from "./dma-options.ts";
 import { ConfigError } from "./errors.ts";
+import { type NetLimits, type NetOptions, resolveNet } from "./net-limits.ts";
 import type { VringExports } from "./wasm.ts";
 
 export interface EngineLimits {
@@ -43,11 +44,14 @@ export interface EngineLimits {
   packets: number;
   /** What is reserved for DMA backends, or null: then no queue's driver half can have ACCESS_PLATFORM. */
   dma: DmaLimits | null;
+  /** What is reserved for each device's network halves, or null: then it can't be a network card. */
+  net: NetLimits | null;
 }
 
 /** The same as options: what is left out has its default. */
-export interface LimitOptions extends Partial<Omit<EngineLimits, "dma">> {
+export interface LimitOptions extends Partial<Omit<EngineLimits, "dma" | "net">> {
   dma?: DmaOptions | null;
+  net?: NetOptions | null;
 }
 
 export type Part = "private" | "shared";
@@ -85,6 +89,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     pages: options.pages ?? 0,
     ports: options.ports ?? 0,
     packets: options.packets ?? 0,
+    net: null,
   };
   check(limits, "queues", 1, 65536);
   check(limits, "queueSize", 1, spec.VIRTQ_MAX_SIZE);
@@ -101,12 +106,13 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
   check(limits, "pages", 0, 2 ** 20 - 16);
   check(limits, "ports", 0, limits.queues);
   check(limits, "packets", 0, 2 ** 24);
+  if (options.net) limits.net = resolveNet(options.net, limits.batch);
   return limits;
 }
 
 function check(
   limits: EngineLimits,
-  name: Exclude<keyof EngineLimits, "dma" | "pageLog">,
+  name: Exclude<keyof EngineLimits, "dma" | "net" | "pageLog">,
   least: number,
   most: number,
 ): void {
@@ -181,6 +187,11 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     // What is shown, and what is to be shown once a suspended device resumes.
     take("private", `device ${i} config`, 2 * limits.configBytes);
     take("private", `device ${i} state`, limits.stateBytes);
+    if (limits.net !== null) {
+      const { pairs, records, frameBytes } = limits.net;
+      take("private", `device ${i} net device`, wasm.netDeviceBytes(pairs, records, frameBytes));
+      take("private", `device ${i} net driver`, wasm.netDriverBytes(pairs, size, records, frameBytes));
+    }
     if (dma === null) continue;
     take("private", `device ${i} fault log`, wasm.faultLogBytes(dma.faultLog));
     take("private", `device ${i} sg list`, limits.maxSgs * abi.SEGMENT);

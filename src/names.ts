@@ -132,12 +132,22 @@ export const VIOLATIONS: Readonly<Record<number, Fault>> = {
   ),
   [abi.E_DMA_FAULT]: fault("dma-fault", "H-V-05", "the device was refused access to a buffer's bytes"),
   [abi.E_RING_FAULT]: fault("ring-fault", "H-V-05", "the ring's own memory is not mapped any more"),
+  [abi.E_NET_BUFFER]: fault(
+    "net-buffer",
+    "N-D-12",
+    "a receive buffer is smaller than the header of a packet",
+  ),
   [abi.E_USED_IDX]: fault("used-idx-jump", "H-D-02", "used.idx is ahead by more than is outstanding"),
   [abi.E_USED_ID_RANGE]: fault("used-id-out-of-range", "H-D-01", "a used id is not below the ring's size"),
   [abi.E_USED_ID_NOT_OUTSTANDING]: fault(
     "used-id-not-outstanding",
     "H-D-01",
     "a used id names no outstanding buffer",
+  ),
+  [abi.E_NET_NUM_BUFFERS]: fault(
+    "net-num-buffers",
+    "N-V-05",
+    "num_buffers is 0, or counts more buffers than were used with it",
   ),
 };
 
@@ -193,4 +203,10 @@ export const REFUSALS: Readonly<Record<number, Fault>> = {
     "the buffer has more elements than the engine's maxSgs, for which mapping records are reserved",
   ),
   [abi.R_TABLE_SOURCE]: fault("table-source", "", `a threshold is 0 to ${abi.MAX_THRESHOLD}`),
+  [abi.R_NET_PAIR]: fault("net-pair", "M-D-02", "frames are sent on the queue pairs that are in use"),
+  [abi.R_NET_LENGTH]: fault("net-length", "", `a frame has 14 to ${abi.NET_FRAME_MAX} bytes`),
+  [abi.R_NET_MTU]: fault("net-mtu", "N-B-04", "the frame is longer than the device's MTU allows"),
+  [abi.R_NET_HEADER]: fault("net-header", "N-B-07", "flags and gso_type contradict each other"),
+  [abi.R_NET_CSUM]: fault("net-csum", "N-D-06", "csum_start and csum_offset point outside of the frame"),
+  [abi.R_NET_GSO]: fault("net-gso", "N-D-07", "the frame can't be segmented as it asks to be"),
 };
