@@ -264,6 +264,24 @@ export const TLSF_UNMERGED: u32 = 3;
 export const TLSF_BAD_LIST: u32 = 4;
 export const TLSF_BAD_MAP: u32 = 5;
 
+// What the check of an IOMMU domain found wrong
+
+export const IOMMU_SOUND: u32 = 0;
+/** A count of live entries, tables, mappings or pages. */
+export const IOMMU_BAD_COUNT: u32 = 1;
+/** A table outside of the pool, in two places, lost, or free and not zero. */
+export const IOMMU_BAD_TABLE: u32 = 2;
+/** The pages of a mapping don't follow each other. */
+export const IOMMU_BAD_MAPPING: u32 = 3;
+/** A page of the aperture is where it can't be, or in two places, ... */
+export const IOMMU_TWO_PLACES: u32 = 4;
+/** ... or in none. */
+export const IOMMU_LOST_RANGE: u32 = 5;
+/** What the allocator, a magazine or the flush queue says of itself. */
+export const IOMMU_BAD_SETS: u32 = 6;
+/** An IOTLB entry that no mapping has and that waits for no flush. */
+export const IOMMU_BAD_IOTLB: u32 = 7;
+
 // Operations of a trace (mem/trace.ts), with what their two numbers are
 
 /** handle, bytes */

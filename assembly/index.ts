@@ -35,6 +35,9 @@ export {
   iommuWalk,
   iommuWatch,
 } from "./dma/iommu";
+export { iommuCheck, iommuCheckBytes } from "./dma/iommu-check";
+export { iovaGive, iovaTake } from "./dma/iova";
+export { magazinesEmpty, magazinesGive, magazinesTake } from "./dma/magazines";
 export { spaceInit, spaceSetBackend } from "./dma/space";
 export { swiotlbBytes, swiotlbInit } from "./dma/swiotlb";
 export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/arena";

@@ -3,8 +3,10 @@
 
 import { Device, DeviceCore, QueueRegisters } from "./device";
 import { FaultLog } from "./dma/faults";
-import { IOTLB_AT, IommuDomain, PAGE_TABLE_AT } from "./dma/iommu";
+import { FlushQueue } from "./dma/flush-queue";
+import { FLUSH_QUEUE_AT, IOTLB_AT, IOVA_AT, IommuDomain, MAGAZINES_AT, PAGE_TABLE_AT } from "./dma/iommu";
 import { Iotlb } from "./dma/iotlb";
+import { Iova } from "./dma/iova";
 import { PageTable } from "./dma/page-table";
 import { AddressSpace } from "./dma/space";
 import { BouncePool } from "./dma/swiotlb";
@@ -188,6 +190,14 @@ export const DOMAIN_TABLES_LIVE: u32 = PAGE_TABLE_AT + offsetof<PageTable>("tabl
 export const DOMAIN_IOTLB_HITS: u32 = IOTLB_AT + offsetof<Iotlb>("hits");
 export const DOMAIN_IOTLB_MISSES: u32 = IOTLB_AT + offsetof<Iotlb>("misses");
 export const DOMAIN_INVALIDATIONS: u32 = IOTLB_AT + offsetof<Iotlb>("invalidations");
+export const DOMAIN_FAILURE: u32 = offsetof<IommuDomain>("failure");
+export const DOMAIN_WAITING: u32 = FLUSH_QUEUE_AT + offsetof<FlushQueue>("waiting");
+export const DOMAIN_ROOT: u32 = PAGE_TABLE_AT + offsetof<PageTable>("root");
+export const DOMAIN_MAGAZINES: u32 = MAGAZINES_AT;
+export const DOMAIN_IOVA: u32 = IOVA_AT;
+export const DOMAIN_IOVA_FREE_PAGES: u32 = IOVA_AT + offsetof<Iova>("freePages");
+export const DOMAIN_IOVA_TAKES: u32 = IOVA_AT + offsetof<Iova>("takes");
+export const DOMAIN_IOVA_GIVES: u32 = IOVA_AT + offsetof<Iova>("gives");
 
 // FaultLog
 export const FAULT_LOG_COUNT: u32 = offsetof<FaultLog>("count");

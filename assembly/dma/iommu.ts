@@ -93,8 +93,9 @@ export class IommuDomain {
   staleAccesses: u64;
 }
 
-const IOVA_AT: u32 = offsetof<IommuDomain>();
-const MAGAZINES_AT: u32 = IOVA_AT + IOVA_BYTES;
+// Where the parts are in a domain.
+export const IOVA_AT: u32 = offsetof<IommuDomain>();
+export const MAGAZINES_AT: u32 = IOVA_AT + IOVA_BYTES;
 export const PAGE_TABLE_AT: u32 = MAGAZINES_AT + MAGAZINES_BYTES;
 export const IOTLB_AT: u32 = PAGE_TABLE_AT + ((offsetof<PageTable>() + 7) & ~7);
 export const FLUSH_QUEUE_AT: u32 = IOTLB_AT + ((offsetof<Iotlb>() + 7) & ~7);

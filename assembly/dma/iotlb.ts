@@ -91,6 +91,12 @@ function planeBytes(tlb: Iotlb): u32 {
   return tlb.mask + GROUP_BYTES;
 }
 
+/** The place of a way of the set whose first group is `group`, by its tag. */
+@inline
+function wayPtr(tlb: Iotlb, group: u32, way: u32): u32 {
+  return group + (way / GROUP_WAYS) * planeBytes(tlb) + ((way & (GROUP_WAYS - 1)) << 2);
+}
+
 /** The place of the lowest way in a group that has `tag`, by its tag; 0 when none has. */
 @inline
 function findInGroup(group: u32, tag: u32): u32 {
@@ -142,7 +148,7 @@ export function iotlbFill(tlb: Iotlb, pfn: u32, entry: u32): void {
     const turn = tlb.turns + ((group - tlb.groups) >> GROUP_SHIFT);
     const way = <u32>load<u8>(turn);
     store<u8>(turn, (way + 1) & (tlb.ways - 1));
-    at = group + (way / GROUP_WAYS) * planeBytes(tlb) + ((way & (GROUP_WAYS - 1)) << 2);
+    at = wayPtr(tlb, group, way);
   }
   store<u32>(at, pfn | TLB_VALID);
   store<u32>(at, entry, GROUP_ENTRIES);
@@ -172,6 +178,17 @@ export function iotlbInvalidate(tlb: Iotlb, pfn: u32, pages: u32): void {
 export function iotlbInvalidateAll(tlb: Iotlb): void {
   tlb.invalidations++;
   memory.fill(tlb.groups, 0, tlb.turns - tlb.groups);
+}
+
+/** The sets, and what is in one of their ways: the number of a page, 0 for none, and its entry. */
+export function iotlbSets(tlb: Iotlb): u32 {
+  return (tlb.mask >> GROUP_SHIFT) + 1;
+}
+export function iotlbTag(tlb: Iotlb, set: u32, way: u32): u32 {
+  return load<u32>(wayPtr(tlb, tlb.groups + (set << GROUP_SHIFT), way)) & ~TLB_VALID;
+}
+export function iotlbWayEntry(tlb: Iotlb, set: u32, way: u32): u32 {
+  return load<u32>(wayPtr(tlb, tlb.groups + (set << GROUP_SHIFT), way), GROUP_ENTRIES);
 }
 
 /** Whether an entry lets the device do it, and its mapping has not ended. */

@@ -58,6 +58,12 @@ export function iovaBlocks(pages: u32, order: u32): u32 {
   return (pages >> order) + 1;
 }
 
+/** One past the last page that an aperture of `pages` gives out. */
+@inline
+export function iovaEnd(pages: u32): u32 {
+  return min(pages, SPACE_PAGES - 1);
+}
+
 /** Bytes of the sets of an aperture of `pages`. */
 export function iovaSetBytes(pages: u32): u32 {
   let bytes: u32 = 0;
@@ -75,7 +81,7 @@ export function iovaInit(ptr: u32, at: u32, pages: u32): void {
   for (let order: u32 = 0; order < IOVA_ORDERS; order++) {
     at = bitmapInit(iovaFree(iova, order), at, iovaBlocks(pages, order));
   }
-  const end = min(pages, SPACE_PAGES - 1);
+  const end = iovaEnd(pages);
   for (let pfn: u32 = 1; pfn < end; ) {
     const order = min(ctz(pfn), 31 - clz(end - pfn));
     iovaGive(ptr, pfn, order);

@@ -14,7 +14,7 @@
 // device may neither read nor write is not 0 all the same.
 
 import { IOMMU_PAGE_BITS } from "../abi";
-import { Stack, stackBytes, stackCount, stackInit, stackPut, stackTake } from "../mem/stack";
+import { Stack, stackBytes, stackInit, stackPut, stackTake } from "../mem/stack";
 
 export const PTE_READ: u32 = 1;
 export const PTE_WRITE: u32 = 2;
@@ -24,12 +24,14 @@ export const PTE_WATCHED: u32 = 1 << 31;
 export const PAGE_BYTES: u32 = 1 << IOMMU_PAGE_BITS;
 export const PAGE_MASK: u32 = PAGE_BYTES - 1;
 
-const INDEX_BITS: u32 = 9;
+export const INDEX_BITS: u32 = 9;
 export const ENTRIES: u32 = 1 << INDEX_BITS;
 const INDEX_MASK: u32 = ENTRIES - 1;
 /** What one entry of the second level covers: the pages of one table. */
 export const LEAF_SHIFT: u32 = IOMMU_PAGE_BITS + INDEX_BITS;
-const DIRECTORY_BYTES: u32 = 1 << (32 - LEAF_SHIFT + 2);
+/** Tables of pages that the 32-bit addresses could have. */
+export const DIRECTORY_ENTRIES: u32 = 1 << (32 - LEAF_SHIFT);
+const DIRECTORY_BYTES: u32 = DIRECTORY_ENTRIES << 2;
 /** One live entry more, in the word that leads to a table. */
 export const ONE_ENTRY: u64 = 1 << 32;
 
@@ -258,9 +260,4 @@ function prune(table: PageTable, entry: u32, iova: u32, shift: u32): bool {
   table.tablesLive--;
   if (shift == LEAF_SHIFT) store<u32>(directoryPtr(table, iova), 0);
   return true;
-}
-
-/** Tables that are free, by their list. */
-export function pageTableFree(ptr: u32): u32 {
-  return stackCount(changetype<Stack>(changetype<PageTable>(ptr).free));
 }
