@@ -3,12 +3,10 @@
  * Buffers can be held back and finished later in any order, as a device with work elsewhere would. And its driver.
  */
 
-import type { DeviceCoreOptions } from "../../src/device/core.ts";
-import { DeviceCore } from "../../src/device/core.ts";
+import { DeviceCore, type DeviceCoreOptions } from "../../src/device/core.ts";
 import type { DeviceHost, DeviceKind } from "../../src/device/kind.ts";
 import type { Chain, DeviceQueue } from "../../src/device-queue.ts";
-import type { DriverCoreOptions } from "../../src/driver/core.ts";
-import { DriverCore } from "../../src/driver/core.ts";
+import type { DriverCore, DriverCoreOptions } from "../../src/driver/core.ts";
 import type { DriverHost, DriverKind, QueuePlan } from "../../src/driver/kind.ts";
 import type { DriverQueue } from "../../src/driver-queue.ts";
 import type { Engine, EngineOptions } from "../../src/engine.ts";
