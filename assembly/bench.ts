@@ -11,10 +11,15 @@ import {
 } from "./abi";
 import { iommuMap, iommuTranslate, iommuUnmap, iommuWalk } from "./dma/iommu";
 import { copyBytes } from "./mem/copy";
+import { recordOf } from "./mem/pages";
 import { stackPut, stackTake } from "./mem/stack";
 import { tlsfGive, tlsfTake } from "./mem/tlsf";
 import { DriverQueue } from "./ring/driver";
 import { stackOf, tableGive, tablePtr, tableTakeHeap } from "./ring/tables";
+import { allocTake } from "./rx/alloc-per-packet";
+import { rxOpen } from "./rx/kinds";
+import { giveHalf, reuseNew, reuseTake } from "./rx/page-reuse";
+import { nextInOrder, RxRing, rxPutPage, waitInOrder } from "./rx/rx-ring";
 
 /** Takes `bytes` from the general allocator and gives them back, `count` times; the sum of the places. */
 export function tlsfTakeGive(control: u32, bytes: u32, count: u32): u32 {
@@ -123,6 +128,52 @@ export function iommuWalkAll(domain: u32, handles: u32, count: u32, laps: u32): 
   let sum: u32 = 0;
   for (; laps; laps--) {
     for (let k: u32 = 0; k < count; k++) sum += iommuWalk(domain, load<u32>(handles + (k << 2)), false);
+  }
+  return sum;
+}
+
+/** Lets `count` new pages wait in a queue of half pages; how many there were. */
+export function pageQueueFill(ptr: u32, count: u32): u32 {
+  const rx = changetype<RxRing>(ptr);
+  rxOpen(rx);
+  let filled: u32 = 0;
+  for (; filled < count; filled++) {
+    const buffer = reuseNew(rx);
+    if (!buffer) break;
+    waitInOrder(rx, buffer);
+  }
+  return filled;
+}
+
+/**
+ * The pages of `count` packets with a prompt consumer, from half pages that flip: the page that has waited
+ * longest gives a half away, goes to the end of the queue, and the consumer puts its reference. The sum of the places.
+ */
+export function pageFlipRepeat(ptr: u32, count: u32): u32 {
+  const rx = changetype<RxRing>(ptr);
+  let sum: u32 = 0;
+  for (; count; count--) {
+    const buffer = reuseTake(rx);
+    giveHalf(rx, recordOf(rx.records, buffer), buffer);
+    rxPutPage(rx, buffer, 1);
+    sum += buffer;
+  }
+  return sum;
+}
+
+/**
+ * The same packets from the page allocator: a new page goes to the end of the queue, and the one that has waited longest
+ * goes with its packet and is freed by the consumer. The sum of the places.
+ */
+export function pageAllocRepeat(ptr: u32, count: u32): u32 {
+  const rx = changetype<RxRing>(ptr);
+  let sum: u32 = 0;
+  for (; count; count--) {
+    const page = allocTake(rx);
+    waitInOrder(rx, page);
+    const oldest = nextInOrder(rx);
+    rxPutPage(rx, oldest, 1);
+    sum += oldest;
   }
   return sum;
 }

@@ -7,6 +7,9 @@ export {
   iommuTranslateAll,
   iommuWalkAll,
   memoryCopyRepeat,
+  pageAllocRepeat,
+  pageFlipRepeat,
+  pageQueueFill,
   tableTakeGive,
   tlsfTakeGive,
 } from "./bench";

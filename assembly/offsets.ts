@@ -243,8 +243,7 @@ export const PAGES_REMOTE: u32 = offsetof<Pages>("remote");
 export const PAGE_REFS: u32 = offsetof<Page>("refs");
 export const PAGE_DMA: u32 = offsetof<Page>("dma");
 export const PAGE_BIAS: u32 = offsetof<Page>("bias");
-export const PAGE_NODE: u32 = offsetof<Page>("node");
-export const PAGE_FLAGS: u32 = offsetof<Page>("flags");
+export const PAGE_HOME: u32 = offsetof<Page>("home");
 
 // Port
 export const PORT_DRIVER: u32 = offsetof<Port>("driver");
@@ -313,7 +312,7 @@ export const RX_RING_RECYCLED: u32 = offsetof<RxRing>("recycled");
 export const RX_RING_PAGES_ALLOCATED: u32 = offsetof<RxRing>("pagesAllocated");
 export const RX_RING_PAGES_FREED: u32 = offsetof<RxRing>("pagesFreed");
 export const RX_RING_PAGES_REUSED: u32 = offsetof<RxRing>("pagesReused");
-export const RX_RING_PAGE_REFERENCES: u32 = offsetof<RxRing>("pageReferences");
+export const RX_RING_COPIED_WHOLE: u32 = offsetof<RxRing>("copiedWhole");
 export const RX_RING_REFERENCE_TOP_UPS: u32 = offsetof<RxRing>("referenceTopUps");
 export const RX_RING_HEADER_COPY_BYTES: u32 = offsetof<RxRing>("headerCopyBytes");
 

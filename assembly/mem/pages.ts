@@ -36,16 +36,8 @@ const DESCRIPTOR_BITS: u32 = 4;
 /** Of a block's bytes the allocator's header takes these. */
 const BLOCK_HEADER: u32 = 8;
 
-/** The page came from the emergency reserve. */
-export const PAGE_F_RESERVE: u32 = 1;
-
-// Where the driver has a page, besides what packets hold of it
-
-export const PAGE_NOWHERE: u32 = 0;
-/** The device has a buffer in it. */
-export const PAGE_IN_RING: u32 = 1;
-/** It waits in a list of its kind of receive buffer. */
-export const PAGE_WAITS: u32 = 2;
+/** In a page's `home`, above the node: it came from the emergency reserve. */
+export const PAGE_FROM_RESERVE: u32 = 1 << 31;
 
 @unmanaged
 export class Page {
@@ -53,17 +45,15 @@ export class Page {
   refs: u32;
   /** What the page is mapped at: the handle of its first byte. */
   dma: u32;
-  /** Of the references those that the driver has taken ahead and not given away yet. */
+  /** Of the references those of the driver that has the page, in its ring or in a list; the rest are packets'. */
   bias: u32;
-  /** PAGE_NOWHERE, PAGE_IN_RING or PAGE_WAITS. */
-  where: u32;
-  node: u32;
-  /** PAGE_F_* bits. */
-  flags: u32;
+  /** The node that it belongs to, and PAGE_FROM_RESERVE: one word, because they are asked together. */
+  home: u32;
   /** Pages that were taken with it, itself included. */
   pages: u32;
   /** What a check has found of it so far. */
   mark: u32;
+  _pad: u64;
 }
 
 @unmanaged
@@ -74,6 +64,8 @@ export class Pages {
   nodes: u32;
   descriptors: u32;
   records: u32;
+  /** Where the record of a page at 0 would be: spares a subtraction for every record that is looked up. */
+  recordsAt0: u32;
   /** Free pages from which on what is handed out is marked, and pages that are free. */
   reserve: u32;
   free: u32;
@@ -81,7 +73,6 @@ export class Pages {
   failIn: u32;
   /** Puts of references that weren't there, which did nothing. */
   underflows: u32;
-  _pad: u32;
 
   // Counters, in pages
   allocated: u64;
@@ -122,6 +113,7 @@ export function pagesInit(ptr: u32, descriptors: u32, records: u32, base: u32, c
   pages.nodes = nodes;
   pages.descriptors = descriptors;
   pages.records = records;
+  pages.recordsAt0 = records - ((base >> PAGE_BITS) << RECORD_BITS);
   pages.free = perNode * nodes;
   memory.fill(records, 0, count * PAGE_RECORD);
   if (!perNode) return;
@@ -134,7 +126,13 @@ export function pagesInit(ptr: u32, descriptors: u32, records: u32, base: u32, c
 /** The record of the page that the byte at `ptr` lies in. */
 @inline
 export function pageOf(pages: Pages, ptr: u32): Page {
-  return changetype<Page>(pages.records + (((ptr - pages.base) >> PAGE_BITS) << RECORD_BITS));
+  return recordOf(pages.recordsAt0, ptr);
+}
+
+/** The same with the place where that of a page at 0 would be, `recordsAt0`. */
+@inline
+export function recordOf(recordsAt0: u32, ptr: u32): Page {
+  return changetype<Page>(recordsAt0 + ((ptr >> PAGE_BITS) << RECORD_BITS));
 }
 
 /** The record of page number `index`. */
@@ -171,9 +169,7 @@ export function pagesTake(ptr: u32, node: u32, count: u32): u32 {
   const record = pageOf(pages, page);
   record.refs = 1;
   record.bias = 0;
-  record.where = PAGE_NOWHERE;
-  record.node = from;
-  record.flags = pages.free <= pages.reserve ? PAGE_F_RESERVE : 0;
+  record.home = pages.free <= pages.reserve ? from | PAGE_FROM_RESERVE : from;
   record.pages = count;
   pages.free -= count;
   pages.allocated += count;
@@ -199,17 +195,25 @@ export function pageGet(page: Page, count: u32): void {
 }
 
 /** Puts `count` references to the page at `ptr`; whether that freed it. */
+@inline
 export function pagePut(pages: Pages, ptr: u32, count: u32): bool {
   const page = pageOf(pages, ptr);
   const refs = page.refs;
-  if (count > refs) {
+  if (refs <= count) return putLast(pages, page, ptr, count);
+  page.refs = refs - count;
+  return false;
+}
+
+/** Puts the last references, or refuses to put more than there are. */
+function putLast(pages: Pages, page: Page, ptr: u32, count: u32): bool {
+  if (page.refs != count) {
     pages.underflows++;
     return false;
   }
-  page.refs = refs - count;
-  if (refs != count) return false;
+  page.refs = 0;
+  page.bias = 0;
+  const node = page.home & ~PAGE_FROM_RESERVE;
   const index = (ptr - pages.base) >> PAGE_BITS;
-  const node = page.node;
   pages.free += page.pages;
   pages.freed += page.pages;
   tlsfGive(
@@ -234,7 +238,7 @@ export function pagesPut(ptr: u32, page: u32, count: u32): u32 {
 /** Whether a driver may keep a page for another packet: neither another node's nor of the reserve. */
 @inline
 export function pageIsReusable(page: Page, node: u32): bool {
-  return page.node == node && !(page.flags & PAGE_F_RESERVE);
+  return page.home == node;
 }
 
 /**

@@ -1,17 +1,8 @@
-// Conservation, proved by walking, with no counter trusted: every page is free, or the driver has it in one
+// Conservation, proved by walking, with no counter trusted: every page is free, or a driver has it in one
 // place, or packets hold it, and its references are exactly those.
 
 import { PAGES_IN_RING, PAGES_PLACE, PAGES_REFERENCES, PAGES_SOUND } from "../abi";
-import {
-  PAGE_IN_RING,
-  PAGE_NOWHERE,
-  PAGE_WAITS,
-  Page,
-  Pages,
-  pageAt,
-  pageOf,
-  pagesCheck,
-} from "../mem/pages";
+import { Pages, pageAt, pageOf, pagesCheck } from "../mem/pages";
 import { Consumer } from "../rx/consumer";
 import { rxWaiting } from "../rx/kinds";
 import { Packet } from "../rx/rx-ring";
@@ -38,7 +29,7 @@ export function portsCheck(ptr: u32, ports: u32, count: u32): u32 {
       const buffer = rxWaiting(port.rx, at);
       if (!buffer) break;
       const page = pageOf(pages, buffer);
-      if (page.where != PAGE_WAITS || page.mark & LISTED) return PAGES_PLACE;
+      if (!page.bias || page.mark & LISTED) return PAGES_PLACE;
       page.mark |= LISTED;
     }
   }
@@ -46,18 +37,11 @@ export function portsCheck(ptr: u32, ports: u32, count: u32): u32 {
   let lent: u32 = 0;
   for (let k: u32 = 0; k < total; k++) {
     const page = pageAt(pages, k);
-    if ((page.where == PAGE_WAITS) != ((page.mark & LISTED) != 0)) return PAGES_PLACE;
-    if (page.where == PAGE_IN_RING) lent++;
-    if (page.refs != (page.mark & ~LISTED) + ownReferences(page)) return PAGES_REFERENCES;
+    // What a driver has and no list names is in a ring.
+    if (page.bias && !(page.mark & LISTED)) lent++;
+    if (page.refs != (page.mark & ~LISTED) + page.bias) return PAGES_REFERENCES;
   }
   return lent == inRings ? PAGES_SOUND : PAGES_IN_RING;
-}
-
-/** Of a page that the driver has somewhere one reference is its own, or as many as it took ahead. */
-@inline
-function ownReferences(page: Page): u32 {
-  if (page.where == PAGE_NOWHERE) return 0;
-  return page.bias ? page.bias : 1;
 }
 
 function markHeld(pages: Pages, consumer: Consumer): void {

@@ -24,7 +24,7 @@ import { bufferWrite } from "../ring/access";
 import { isLive } from "../ring/queue";
 import { consumerDropAll, consumerPacket, consumerTakes } from "../rx/consumer";
 import { rxClose, rxOpen, rxReceive, rxReturn, rxTake } from "../rx/kinds";
-import { bufferHandle, Packet, rxLend, rxSyncForDevice } from "../rx/rx-ring";
+import { bufferHandle, Packet, rxSyncForDevice } from "../rx/rx-ring";
 import {
   burstPackets,
   chargeFrom,
@@ -225,7 +225,6 @@ function stageBuffers(port: Port, count: u32): u32 {
   for (; staged < count; staged++) {
     const buffer = rxTake(rx, kind);
     if (!buffer) break;
-    rxLend(rx, buffer);
     if (rx.syncDevice) rxSyncForDevice(rx, buffer);
     at = stageBuffer(port, at, buffer);
   }
@@ -256,11 +255,12 @@ function returnStaged(port: Port, added: u32, staged: u32): void {
   for (let k = added; k < staged; k++) rxReturn(port.rx, load<u32>(port.add + k * stride));
 }
 
-/** Makes the buffers ready and fills the ring; false when they could not be had. */
+/** Makes the buffers ready and fills the ring; false when none could be had. */
 export function receiveOpen(port: Port): bool {
   if (!rxOpen(port.rx)) return false;
   refill(port);
-  return port.driver.numFree < port.descriptors;
+  // What is lacking is posted later; without any buffer nothing would ever come.
+  return port.driver.outstanding != 0;
 }
 
 /** With both halves stopped and everything detached: drops what is held and gives everything back. */

@@ -99,7 +99,9 @@ export function portDigest(ptr: u32, on: u32, touch: u32): void {
   port.touch = on ? TOUCH_DIGEST : touch;
   if (on) port.digest = FNV_BASIS;
   if (!receives(port)) return;
+  chargeFrom(port);
   consumerDropAll(port.consumer);
+  chargeTo(port);
   port.consumer.digests = on;
   if (on) port.consumer.digest = FNV_BASIS;
 }

@@ -2,19 +2,19 @@
 // with the packet. The queue's driver half maps it when it is added and unmaps it when it comes back
 // (ACCESS_PLATFORM without premapped elements). One allocation, one map, one unmap a packet.
 
-import { pageOf } from "../mem/pages";
-import { Packet, packetInPage, RxRing, rxPutPage, rxTakeBack, rxTakePage } from "./rx-ring";
+import { recordOf } from "../mem/pages";
+import { Packet, packetInPage, RxRing, rxGivePage, rxPutPage, rxTakePage } from "./rx-ring";
 
 export function allocTake(rx: RxRing): u32 {
   const page = rxTakePage(rx);
   if (!page) return 0;
   // What is staged is a pointer; the ring makes the handle.
-  pageOf(rx.pages, page).dma = page;
+  recordOf(rx.records, page).dma = page;
   return page + rx.headroom;
 }
 
 export function allocReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
-  rxTakeBack(rx, buffer);
+  rxGivePage(rx, buffer);
   packetInPage(packet, buffer + rx.frameOffset, frameBytes);
 }
 
@@ -24,6 +24,6 @@ export function allocDrop(rx: RxRing, packet: Packet): void {
 
 /** A buffer that no packet came in goes back to where it came from. */
 export function allocReturn(rx: RxRing, buffer: u32): void {
-  rxTakeBack(rx, buffer);
+  rxGivePage(rx, buffer);
   rxPutPage(rx, buffer, 1);
 }

@@ -59,12 +59,12 @@ export function consumerTakes(consumer: Consumer, kind: u32, packet: Packet): vo
   consumer.packets++;
   consumer.bytes += packet.headBytes + packet.bytes;
   if (consumer.digests) digestPacket(consumer, packet);
-  if (!consumer.hold) {
+  if (!consumer.hold && consumer.head == consumer.tail) {
     dropPacket(consumer, kind, packet);
     return;
   }
   store<u32>(consumer.queue + ((consumer.tail++ & consumer.mask) << 2), changetype<u32>(packet));
-  if (consumer.tail - consumer.head > consumer.hold) dropOne(consumer, kind);
+  while (consumer.tail - consumer.head > consumer.hold) dropOne(consumer, kind);
 }
 
 /** Drops everything that is held. */

@@ -18,6 +18,8 @@ import { Packet, RxRing, waitingInOrder, waitingOnStack } from "./rx-ring";
 
 /** Makes ready what is made before the first buffer is posted; false when it could not be had. */
 export function rxOpen(rx: RxRing): bool {
+  rx.records = rx.pages.recordsAt0;
+  rx.trace = rx.space.trace;
   switch (rx.kind) {
     case RX_ALLOC_PER_PACKET:
     case RX_PAGE_REUSE:
@@ -131,7 +133,7 @@ export function rxWaiting(rx: RxRing, at: u32): u32 {
     case RX_PAGE_REUSE_BUILD:
       return waitingInOrder(rx, at);
     case RX_PAGE_POOL:
-      return at < rx.tail ? waitingOnStack(rx, at) : poolRecycled(rx, at - rx.tail);
+      return at < rx.depth ? waitingOnStack(rx, at) : poolRecycled(rx, at - rx.depth);
     default:
       return waitingOnStack(rx, at);
   }

@@ -4,34 +4,26 @@
 // others hold references to it, because it is another node's or of the reserve, or because the ring is full.
 
 import { OP_PAGE_ALLOC, OP_PAGE_REUSE, PAGE_POOL_CACHE, PAGE_POOL_FILL, PAGE_POOL_RING } from "../abi";
-import {
-  PAGE_NOWHERE,
-  PAGE_WAITS,
-  Page,
-  pageIsReusable,
-  pageOf,
-  pageStart,
-  pagesTakeBulk,
-} from "../mem/pages";
+import { PAGE_FROM_RESERVE, Page, pageIsReusable, pageStart, pagesTakeBulk, recordOf } from "../mem/pages";
 import { traceOp } from "../mem/trace";
 import {
   Packet,
   packetInPage,
   RxRing,
+  rxGivePage,
   rxMapPage,
   rxPutPage,
   rxSyncForCpu,
   rxSyncForDevice,
-  rxTakeBack,
   rxUnmapPage,
   takeFromTop,
   waitOnTop,
 } from "./rx-ring";
 
 export function poolTake(rx: RxRing): u32 {
-  if (!rx.tail) {
+  if (!rx.depth) {
     fillFromRing(rx);
-    if (!rx.tail) fillFromAllocator(rx);
+    if (!rx.depth) fillFromAllocator(rx);
   }
   const page = takeFromTop(rx);
   if (!page) return 0;
@@ -39,21 +31,21 @@ export function poolTake(rx: RxRing): u32 {
 }
 
 export function poolReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
-  const page = rxTakeBack(rx, buffer);
+  const page = rxGivePage(rx, buffer);
   rxSyncForCpu(rx, page, buffer, rx.frameOffset + frameBytes);
   packetInPage(packet, buffer + rx.frameOffset, frameBytes);
 }
 
 /** The consumer recycles the page, if nobody else holds it and the ring has room. */
 export function poolDrop(rx: RxRing, packet: Packet): void {
-  recycle(rx, pageOf(rx.pages, packet.data), pageStart(packet.data));
+  recycle(rx, recordOf(rx.records, packet.data), pageStart(packet.data));
 }
 
 /** What the driver itself gives back goes into the cache. */
 export function poolReturn(rx: RxRing, buffer: u32): void {
-  const page = rxTakeBack(rx, buffer);
+  const page = recordOf(rx.records, buffer);
   const ptr = pageStart(buffer);
-  if (rx.tail < PAGE_POOL_CACHE && page.refs == 1 && !page.flags) waitOnTop(rx, ptr);
+  if (rx.depth < PAGE_POOL_CACHE && page.refs == 1 && !(page.home & PAGE_FROM_RESERVE)) waitOnTop(rx, ptr);
   else recycle(rx, page, ptr);
 }
 
@@ -62,41 +54,44 @@ export function poolClose(rx: RxRing): void {
     let page = takeFromTop(rx);
     if (!page) page = nextRecycled(rx);
     if (!page) return;
-    leave(rx, pageOf(rx.pages, page), page);
+    leave(rx, recordOf(rx.records, page), page);
   }
 }
 
 function recycle(rx: RxRing, page: Page, ptr: u32): void {
-  const full = rx.recycledTail - rx.recycledHead == PAGE_POOL_RING;
-  if (page.refs != 1 || page.flags || full) {
+  const end = rx.pagesReused;
+  const full = end - rx.retaken == PAGE_POOL_RING;
+  if (page.refs != 1 || page.home & PAGE_FROM_RESERVE || full) {
     leave(rx, page, ptr);
     return;
   }
   rxSyncForDevice(rx, ptr + rx.headroom);
-  page.where = PAGE_WAITS;
-  store<u32>(rx.recycled + ((rx.recycledTail++ & (PAGE_POOL_RING - 1)) << 2), ptr);
-  rx.pagesReused++;
-  traceOp(rx.space.trace, OP_PAGE_REUSE, ptr, rx.headroom);
+  page.bias = 1;
+  store<u32>(rx.recycled + ((<u32>end & (PAGE_POOL_RING - 1)) << 2), ptr);
+  rx.pagesReused = end + 1;
+  traceOp(rx.trace, OP_PAGE_REUSE, ptr, rx.headroom);
 }
 
 @inline
 function nextRecycled(rx: RxRing): u32 {
-  if (rx.recycledHead == rx.recycledTail) return 0;
-  return load<u32>(rx.recycled + ((rx.recycledHead++ & (PAGE_POOL_RING - 1)) << 2));
+  const first = rx.retaken;
+  if (first == rx.pagesReused) return 0;
+  rx.retaken = first + 1;
+  return load<u32>(rx.recycled + ((<u32>first & (PAGE_POOL_RING - 1)) << 2));
 }
 
 /** For a check: page number `at` of the recycle ring, or 0 behind the last. */
 export function poolRecycled(rx: RxRing, at: u32): u32 {
-  if (at >= rx.recycledTail - rx.recycledHead) return 0;
-  return load<u32>(rx.recycled + (((rx.recycledHead + at) & (PAGE_POOL_RING - 1)) << 2));
+  if (<u64>at >= rx.pagesReused - rx.retaken) return 0;
+  return load<u32>(rx.recycled + (((<u32>rx.retaken + at) & (PAGE_POOL_RING - 1)) << 2));
 }
 
 /** As long as what comes is this node's; a page of another leaves, and the allocator is asked. */
 function fillFromRing(rx: RxRing): void {
-  while (rx.tail < PAGE_POOL_FILL) {
+  while (rx.depth < PAGE_POOL_FILL) {
     const page = nextRecycled(rx);
     if (!page) return;
-    const record = pageOf(rx.pages, page);
+    const record = recordOf(rx.records, page);
     if (!pageIsReusable(record, rx.node)) {
       leave(rx, record, page);
       return;
@@ -112,7 +107,8 @@ function fillFromAllocator(rx: RxRing): void {
   rx.pagesAllocated += count;
   for (let k: u32 = 0; k < count; k++) {
     const page = load<u32>(rx.list + (k << 2));
-    traceOp(rx.space.trace, OP_PAGE_ALLOC, page, 1);
+    recordOf(rx.records, page).bias = 1;
+    traceOp(rx.trace, OP_PAGE_ALLOC, page, 1);
     if (!rxMapPage(rx, page)) continue;
     rxSyncForDevice(rx, page + rx.headroom);
     waitOnTop(rx, page);
@@ -120,7 +116,7 @@ function fillFromAllocator(rx: RxRing): void {
 }
 
 function leave(rx: RxRing, page: Page, ptr: u32): void {
-  page.where = PAGE_NOWHERE;
+  page.bias = 0;
   rxUnmapPage(rx, page);
   rxPutPage(rx, ptr, 1);
 }

@@ -5,15 +5,15 @@
 //
 //   half page   | 192 head room | 1536 data | 320 |
 
+import { recordOf } from "../mem/pages";
 import { giveHalf } from "./page-reuse";
-import { Packet, packetInPage, RxRing, rxPutPage, rxSyncForCpu, rxTakeBack } from "./rx-ring";
+import { Packet, packetInPage, RxRing, rxPutPage, rxSyncForCpu } from "./rx-ring";
 
 export function buildReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
-  const page = rxTakeBack(rx, buffer);
-  const others = page.refs - page.bias;
+  const page = recordOf(rx.records, buffer);
   rxSyncForCpu(rx, page, buffer, rx.frameOffset + frameBytes);
   packetInPage(packet, buffer + rx.frameOffset, frameBytes);
-  giveHalf(rx, page, buffer, others);
+  giveHalf(rx, page, buffer);
 }
 
 export function buildDrop(rx: RxRing, packet: Packet): void {

@@ -10,7 +10,7 @@
 
 import { PACKET_HEAD, PAGE_SIZE } from "../abi";
 import { copyBytes } from "../mem/copy";
-import { Page, pageGet, pageIsReusable, pageOf } from "../mem/pages";
+import { Page, pageGet, pageIsReusable, recordOf } from "../mem/pages";
 import { headersBytes } from "./headers";
 import {
   nextInOrder,
@@ -19,7 +19,6 @@ import {
   rxMapPage,
   rxPutPage,
   rxSyncForCpu,
-  rxTakeBack,
   rxTakePage,
   rxUnmapPage,
   waitInOrder,
@@ -29,67 +28,73 @@ const HALF: u32 = PAGE_SIZE >> 1;
 /** USHRT_MAX: references that a page starts with when they are taken ahead. */
 const AHEAD: u32 = 65535;
 
+@inline
 export function reuseTake(rx: RxRing): u32 {
   const waiting = nextInOrder(rx);
-  if (waiting) return waiting;
+  return waiting ? waiting : reuseNew(rx);
+}
+
+/** The first half of a new page, mapped. */
+export function reuseNew(rx: RxRing): u32 {
   const page = rxTakePage(rx);
   if (!page || !rxMapPage(rx, page)) return 0;
-  const record = pageOf(rx.pages, page);
-  record.bias = 1;
-  if (rx.takesAhead) takeAhead(record);
+  if (rx.takesAhead) takeAhead(recordOf(rx.records, page));
   return page + rx.headroom;
 }
 
 export function reuseReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
-  const page = rxTakeBack(rx, buffer);
-  // The count is read before this packet's own reference: it says who else holds the page.
-  const others = page.refs - page.bias;
+  const page = recordOf(rx.records, buffer);
   rxSyncForCpu(rx, page, buffer, rx.syncWritten ? rx.frameOffset + frameBytes : rx.bufferBytes);
   const frame = buffer + rx.frameOffset;
   if (frameBytes <= PACKET_HEAD) {
     copyHead(rx, packet, frame, frameBytes);
     packet.data = frame;
     packet.bytes = 0;
-    if (pageIsReusable(page, rx.node)) waitInOrder(rx, page, buffer);
-    else release(rx, page, buffer);
+    if (!pageIsReusable(page, rx.node)) {
+      leavePage(rx, page, buffer);
+      return;
+    }
+    waitInOrder(rx, buffer);
+    rx.copiedWhole++;
     return;
   }
   const headBytes = headersBytes(frame, PACKET_HEAD);
   copyHead(rx, packet, frame, headBytes);
   packet.data = frame + headBytes;
   packet.bytes = frameBytes - headBytes;
-  giveHalf(rx, page, buffer, others);
+  giveHalf(rx, page, buffer);
 }
 
 /** A packet keeps the half that `buffer` is: the other one goes on, or the driver leaves the page. */
 @inline
-export function giveHalf(rx: RxRing, page: Page, buffer: u32, others: u32): void {
-  const goesOn = others == 0 && pageIsReusable(page, rx.node);
-  page.bias--;
-  if (!goesOn) {
-    release(rx, page, buffer);
+export function giveHalf(rx: RxRing, page: Page, buffer: u32): void {
+  // Read before this packet's own reference: more than the driver's are those of packets with the other half.
+  const refs = page.refs;
+  const bias = page.bias;
+  if (refs != bias || !pageIsReusable(page, rx.node)) {
+    page.bias = bias - 1;
+    leavePage(rx, page, buffer);
     return;
   }
-  if (rx.takesAhead) {
-    if (page.bias == 1) {
-      takeAhead(page);
-      rx.referenceTopUps++;
-    }
-  } else {
-    pageGet(page, 1);
+  if (!rx.takesAhead) {
+    page.refs = refs + 1;
+  } else if (bias == 2) {
     page.bias = 1;
-    rx.pageReferences++;
+    takeAhead(page);
+    rx.referenceTopUps++;
+  } else {
+    page.bias = bias - 1;
   }
-  waitInOrder(rx, page, buffer ^ HALF);
+  waitInOrder(rx, buffer ^ HALF);
 }
 
 export function reuseDrop(rx: RxRing, packet: Packet): void {
   if (packet.bytes) rxPutPage(rx, packet.data, 1);
 }
 
-/** Unmaps the page and puts the references that are the driver's. */
+/** A buffer that no packet came in: its page is given up. */
 export function reuseReturn(rx: RxRing, buffer: u32): void {
-  release(rx, rxTakeBack(rx, buffer), buffer);
+  leavePage(rx, recordOf(rx.records, buffer), buffer);
 }
 
 export function reuseClose(rx: RxRing): void {
@@ -107,7 +112,8 @@ function takeAhead(page: Page): void {
   page.bias = AHEAD;
 }
 
-function release(rx: RxRing, page: Page, buffer: u32): void {
+/** Unmaps a page and puts the references that are the driver's. */
+function leavePage(rx: RxRing, page: Page, buffer: u32): void {
   rxUnmapPage(rx, page);
   const own = page.bias;
   page.bias = 0;

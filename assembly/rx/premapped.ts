@@ -2,16 +2,16 @@
 // after. A packet costs one sync for the CPU, and one for the device when a buffer is posted again.
 
 import { OP_PAGE_REUSE } from "../abi";
-import { PAGE_NOWHERE, pageOf, pageStart } from "../mem/pages";
+import { pageStart, recordOf } from "../mem/pages";
 import { traceOp } from "../mem/trace";
 import {
   Packet,
   packetInPage,
   RxRing,
+  rxGivePage,
   rxMapPage,
   rxPutPage,
   rxSyncForCpu,
-  rxTakeBack,
   rxTakePage,
   rxUnmapPage,
   takeFromTop,
@@ -36,20 +36,20 @@ export function premappedTake(rx: RxRing): u32 {
 }
 
 export function premappedReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
-  const page = rxTakeBack(rx, buffer);
+  const page = rxGivePage(rx, buffer);
   rxSyncForCpu(rx, page, buffer, rx.frameOffset + frameBytes);
   packetInPage(packet, buffer + rx.frameOffset, frameBytes);
 }
 
 export function premappedDrop(rx: RxRing, packet: Packet): void {
   const page = pageStart(packet.data);
+  recordOf(rx.records, page).bias = 1;
   waitOnTop(rx, page);
   rx.pagesReused++;
-  traceOp(rx.space.trace, OP_PAGE_REUSE, page, rx.headroom);
+  traceOp(rx.trace, OP_PAGE_REUSE, page, rx.headroom);
 }
 
 export function premappedReturn(rx: RxRing, buffer: u32): void {
-  rxTakeBack(rx, buffer);
   waitOnTop(rx, pageStart(buffer));
 }
 
@@ -57,9 +57,7 @@ export function premappedClose(rx: RxRing): void {
   for (;;) {
     const page = takeFromTop(rx);
     if (!page) return;
-    const record = pageOf(rx.pages, page);
-    record.where = PAGE_NOWHERE;
-    rxUnmapPage(rx, record);
+    rxUnmapPage(rx, recordOf(rx.records, page));
     rxPutPage(rx, page, 1);
   }
 }

@@ -19,17 +19,7 @@ import {
 } from "../abi";
 import { dmaMap, dmaSyncForCpu, dmaSyncForDevice, dmaUnmap } from "../dma/dma";
 import { AddressSpace } from "../dma/space";
-import {
-  PAGE_IN_RING,
-  PAGE_NOWHERE,
-  PAGE_WAITS,
-  Page,
-  Pages,
-  pageOf,
-  pagePut,
-  pageStart,
-  pagesTake,
-} from "../mem/pages";
+import { Page, Pages, pagePut, pageStart, pagesTake, recordOf } from "../mem/pages";
 import { traceOp } from "../mem/trace";
 
 @unmanaged
@@ -57,24 +47,27 @@ export class RxRing {
   fixedPages: u32;
   /** Why `take` had no buffer: DMA_E_* of the mapping, or 0 for want of pages. */
   failure: u32;
+  /** Copies of what never changes, nearer: `pages.recordsAt0` and `space.trace`. */
+  records: u32;
+  trace: u32;
 
-  // Buffers that wait to be posted. page-reuse: a queue in the order in which they came; premapped: a stack;
-  // page-pool: the stack, and behind it the ring that others recycle into.
+  // Buffers that wait to be posted. page-reuse: a queue in the order in which they came, of listMask + 1, from
+  // `retaken` to `pagesReused`. The others: a stack of `depth`; page-pool: and the ring that others recycle into, likewise.
   list: u32;
   listMask: u32;
-  head: u32;
-  tail: u32;
+  depth: u32;
   recycled: u32;
-  recycledHead: u32;
-  recycledTail: u32;
+  _pad: u32;
+  retaken: u64;
 
   // Counters
   pagesAllocated: u64;
   pagesFreed: u64;
   /** Buffers that were kept or came back for another packet. */
   pagesReused: u64;
-  /** References taken for packets one by one, and times that many were taken ahead. */
-  pageReferences: u64;
+  /** Of those packets that were copied whole, so that their buffer was kept as it was. */
+  copiedWhole: u64;
+  /** Times that references to a page were filled up again. */
   referenceTopUps: u64;
   /** Bytes copied out of buffers. */
   headerCopyBytes: u64;
@@ -97,7 +90,7 @@ export class Packet {
 /** The handle that a mapped buffer is posted with. */
 @inline
 export function bufferHandle(rx: RxRing, buffer: u32): u32 {
-  return pageOf(rx.pages, buffer).dma + (buffer & (PAGE_SIZE - 1));
+  return recordOf(rx.records, buffer).dma + (buffer & (PAGE_SIZE - 1));
 }
 
 /** Takes a page for the queue; 0 when there is none. */
@@ -107,17 +100,25 @@ export function rxTakePage(rx: RxRing): u32 {
     rx.failure = 0;
     return 0;
   }
+  recordOf(rx.records, page).bias = 1;
   rx.pagesAllocated++;
-  traceOp(rx.space.trace, OP_PAGE_ALLOC, page, 1);
+  traceOp(rx.trace, OP_PAGE_ALLOC, page, 1);
   return page;
 }
 
 /** Puts references to the page that `ptr` lies in. */
+@inline
 export function rxPutPage(rx: RxRing, ptr: u32, count: u32): void {
-  const page = pageStart(ptr);
+  const page = recordOf(rx.records, ptr);
+  const refs = page.refs;
+  if (refs > count) page.refs = refs - count;
+  else putLast(rx, pageStart(ptr), count);
+}
+
+function putLast(rx: RxRing, page: u32, count: u32): void {
   if (!pagePut(rx.pages, page, count)) return;
   rx.pagesFreed++;
-  traceOp(rx.space.trace, OP_PAGE_FREE, page, 0);
+  traceOp(rx.trace, OP_PAGE_FREE, page, 0);
 }
 
 /** Maps a whole page and remembers its handle; false when it could not be mapped: then the page is put. */
@@ -128,7 +129,7 @@ export function rxMapPage(rx: RxRing, page: u32): bool {
     rxPutPage(rx, page, 1);
     return false;
   }
-  pageOf(rx.pages, page).dma = dma;
+  recordOf(rx.records, page).dma = dma;
   return true;
 }
 
@@ -149,17 +150,11 @@ export function rxSyncForDevice(rx: RxRing, buffer: u32): void {
   dmaSyncForDevice(rx.space, bufferHandle(rx, buffer), rx.bufferBytes, DMA_FROM_DEVICE);
 }
 
-/** The buffer goes to the device. */
+/** The packet that came in `buffer` gets the driver's reference to its page. */
 @inline
-export function rxLend(rx: RxRing, buffer: u32): void {
-  pageOf(rx.pages, buffer).where = PAGE_IN_RING;
-}
-
-/** The buffer came back from the device. */
-@inline
-export function rxTakeBack(rx: RxRing, buffer: u32): Page {
-  const page = pageOf(rx.pages, buffer);
-  page.where = PAGE_NOWHERE;
+export function rxGivePage(rx: RxRing, buffer: u32): Page {
+  const page = recordOf(rx.records, buffer);
+  page.bias = 0;
   return page;
 }
 
@@ -174,40 +169,43 @@ export function packetInPage(packet: Packet, data: u32, bytes: u32): void {
 // Lists of buffers that wait. Each holds as many as its mask says and no caller puts more.
 
 /** Puts a buffer at the end of the queue: it will be posted again. */
-export function waitInOrder(rx: RxRing, page: Page, buffer: u32): void {
-  page.where = PAGE_WAITS;
-  store<u32>(rx.list + ((rx.tail++ & rx.listMask) << 2), buffer);
-  rx.pagesReused++;
-  traceOp(rx.space.trace, OP_PAGE_REUSE, pageStart(buffer), buffer & (PAGE_SIZE - 1));
+@inline
+export function waitInOrder(rx: RxRing, buffer: u32): void {
+  const end = rx.pagesReused;
+  store<u32>(rx.list + ((<u32>end & rx.listMask) << 2), buffer);
+  rx.pagesReused = end + 1;
+  traceOp(rx.trace, OP_PAGE_REUSE, pageStart(buffer), buffer & (PAGE_SIZE - 1));
 }
 
 /** The buffer that has waited longest, or 0. */
 @inline
 export function nextInOrder(rx: RxRing): u32 {
-  if (rx.head == rx.tail) return 0;
-  return load<u32>(rx.list + ((rx.head++ & rx.listMask) << 2));
+  const first = rx.retaken;
+  if (first == rx.pagesReused) return 0;
+  rx.retaken = first + 1;
+  return load<u32>(rx.list + ((<u32>first & rx.listMask) << 2));
 }
 
 /** Puts a page onto the stack. */
 @inline
 export function waitOnTop(rx: RxRing, buffer: u32): void {
-  pageOf(rx.pages, buffer).where = PAGE_WAITS;
-  store<u32>(rx.list + (rx.tail++ << 2), buffer);
+  store<u32>(rx.list + (rx.depth++ << 2), buffer);
 }
 
 /** The newest page of the stack, or 0. */
 @inline
 export function takeFromTop(rx: RxRing): u32 {
-  if (!rx.tail) return 0;
-  return load<u32>(rx.list + (--rx.tail << 2));
+  if (!rx.depth) return 0;
+  return load<u32>(rx.list + (--rx.depth << 2));
 }
 
 // For a check: entry number `at`, or 0 behind the last.
 
 export function waitingInOrder(rx: RxRing, at: u32): u32 {
-  return at < rx.tail - rx.head ? load<u32>(rx.list + (((rx.head + at) & rx.listMask) << 2)) : 0;
+  if (<u64>at >= rx.pagesReused - rx.retaken) return 0;
+  return load<u32>(rx.list + (((<u32>rx.retaken + at) & rx.listMask) << 2));
 }
 
 export function waitingOnStack(rx: RxRing, at: u32): u32 {
-  return at < rx.tail ? load<u32>(rx.list + (at << 2)) : 0;
+  return at < rx.depth ? load<u32>(rx.list + (at << 2)) : 0;
 }

@@ -138,7 +138,7 @@ export class DriverBench {
     const { interrupts } = this.devices[queue].counters();
     return withRate({
       ...NOTHING_COUNTED,
-      ...portCounters(this.engine, this.ports[queue], this.settings.receives),
+      ...portCounters(this.engine, this.ports[queue], this.settings),
       ...{ tableTakes, tableHits, heapFalls, directFalls, doorbells, interrupts },
     });
   }
@@ -165,7 +165,7 @@ export class DriverBench {
     });
   }
 
-  /** Conservation, by walking: throws nothing, null when every page is where its references say. */
+  /** Conservation, by walking: null when every page is where its references say, else what is wrong. */
   check(): string | null {
     const { wasm } = this.engine;
     if (!this.settings.receives) return null;

@@ -1,5 +1,6 @@
 /** What a driver bench counts: for each queue, and summed. */
 import type { Engine } from "../engine.ts";
+import type { DriverSettings } from "./driver-options.ts";
 
 /** What was done since the bench was made; totals, not per packet. */
 export interface PathCounters {
@@ -102,7 +103,10 @@ export const NOTHING_COUNTED: Readonly<PathCounters> = {
 };
 
 /** What the port at `ptr` counts; what its rings count is the caller's to add. */
-export function portCounters(engine: Engine, ptr: number, receives: boolean): Partial<PathCounters> {
+export function portCounters(engine: Engine, ptr: number, settings: DriverSettings): Partial<PathCounters> {
+  const { receives, rx: policy } = settings;
+  // Then each page that goes on with its other half has one more.
+  const takesOneByOne = policy.kind.startsWith("page-reuse") && policy.references === "plain";
   const { wasm } = engine;
   const reader = (from: number) => (offset: { value: number }) => engine.readU64(from + offset.value);
   const port = reader(ptr);
@@ -137,7 +141,7 @@ export function portCounters(engine: Engine, ptr: number, receives: boolean): Pa
       pagesAllocated: rx(wasm.RX_RING_PAGES_ALLOCATED),
       pagesFreed: rx(wasm.RX_RING_PAGES_FREED),
       pagesReused: rx(wasm.RX_RING_PAGES_REUSED),
-      pageReferences: rx(wasm.RX_RING_PAGE_REFERENCES),
+      pageReferences: takesOneByOne ? rx(wasm.RX_RING_PAGES_REUSED) - rx(wasm.RX_RING_COPIED_WHOLE) : 0,
       referenceTopUps: rx(wasm.RX_RING_REFERENCE_TOP_UPS),
       headerCopyBytes: rx(wasm.RX_RING_HEADER_COPY_BYTES),
     }),
