@@ -21,6 +21,13 @@ export interface DriverQueueConfig {
   tableAlways?: boolean;
   /** Keep the first element of a buffer with a table direct (split only). Default false. */
   directHead?: boolean;
+  /**
+   * With ACCESS_PLATFORM: the elements of staged buffers are handles of `device.dma`, mapped and unmapped by the
+   * caller; only tables are mapped here. Default false.
+   */
+  premapped?: boolean;
+  /** With ACCESS_PLATFORM: cached tables are mapped once, and synced at each use (ours). Default false. */
+  tablesMapped?: boolean;
   /** The virtio device that the queue belongs to. Default 0. */
   device?: number;
   /** What a kick carries in place of the queue's index under NOTIF_CONFIG_DATA. */
@@ -88,7 +95,7 @@ export class DriverQueue extends QueueHalf {
     super(engine, index, engine.region(`queue ${index} driver`).ptr, config && (config.device ?? 0));
     const stored = madeWith(engine, index, "driver");
     const { format, features } = ringOf(config ?? { features: stored.read() });
-    if (config !== null) checkConfig(config, format);
+    if (config !== null) checkConfig(config, format, features, engine.limits.dma !== null);
     this.format = format;
     this.features = features;
     this.#calls = driverCalls(engine.wasm, format);
@@ -107,11 +114,26 @@ export class DriverQueue extends QueueHalf {
     this.#configureTables(config);
     const refusal = this.#calls.enable(this.ptr);
     if (refusal !== abi.OK) throw new RefusedError(refusal, index, 0);
-    if (this.word(engine.wasm.DRIVER_CACHE_OFF.value)) {
+    this.#warn(config);
+  }
+
+  #warn({
+    tables = DEFAULT_TABLES,
+    threshold = this.engine.limits.threshold,
+    tablesMapped,
+  }: DriverQueueConfig): void {
+    const { engine, index } = this;
+    const off = this.word(engine.wasm.DRIVER_CACHE_OFF.value) !== 0;
+    if (off) {
       this.warnings.push(
         `queue ${index}: ${engine.region(`queue ${index} tables`).bytes} bytes are reserved for tables, too few for ` +
-          `a ${config.tables ?? DEFAULT_TABLES} of ${this.size} x ${config.threshold ?? engine.limits.threshold} ` +
-          "entries; it runs with the cache off",
+          `a ${tables} of ${this.size} x ${threshold} entries; it runs with the cache off`,
+      );
+    }
+    const cached = !off && threshold > 0 && ["freelist", "slot", "per-node"].includes(tables);
+    if (tablesMapped && cached && this.word(engine.wasm.DRIVER_MAPPED_BYTES.value) === 0) {
+      this.warnings.push(
+        `queue ${index}: its tables can't be mapped in one piece; each is mapped with its buffer`,
       );
     }
   }
@@ -122,6 +144,8 @@ export class DriverQueue extends QueueHalf {
     const place = (name: string): number => engine.region(`queue ${index} ${name}`).ptr;
     let flags = queueFlags(this.features);
     if (config.directHead) flags |= abi.QUEUE_F_DIRECT_HEAD;
+    if (config.premapped) flags |= abi.QUEUE_F_PREMAPPED;
+    if (config.tablesMapped) flags |= abi.QUEUE_F_TABLES_MAPPED;
     this.setWord(wasm.QUEUE_FLAGS.value, flags);
     this.setWord(wasm.QUEUE_SIZE.value, config.size ?? limits.queueSize);
     this.setWord(wasm.QUEUE_CAPACITY.value, limits.queueSize);
@@ -133,6 +157,9 @@ export class DriverQueue extends QueueHalf {
     this.setWord(wasm.QUEUE_DRIVER_AREA.value, place("driver area"));
     this.setWord(wasm.QUEUE_DEVICE_AREA.value, place("device area"));
     this.setWord(wasm.QUEUE_RECORDS.value, place("driver records"));
+    if (limits.dma === null) return;
+    this.setWord(wasm.DRIVER_MAPPINGS.value, place("driver mappings"));
+    this.setWord(wasm.DRIVER_MAPPING_STRIDE.value, wasm.mappingBytes(limits.maxSgs));
   }
 
   #configureTables(config: DriverQueueConfig): void {
@@ -317,8 +344,16 @@ export class DriverQueue extends QueueHalf {
   }
 }
 
-function checkConfig(config: DriverQueueConfig, format: RingFormat): void {
+function checkConfig(config: DriverQueueConfig, format: RingFormat, features: bigint, maps: boolean): void {
   const { tables = DEFAULT_TABLES, directHead, notifyId = 0 } = config;
+  const platform = (features & Features.ACCESS_PLATFORM) !== 0n;
+  if (platform && !maps) {
+    throw new ConfigError("with ACCESS_PLATFORM the driver half maps its buffers: give the engine `dma`");
+  }
+  for (const name of ["premapped", "tablesMapped"] as const) {
+    if (config[name] && !platform)
+      throw new ConfigError(`${name} needs ACCESS_PLATFORM: without it nothing is mapped`);
+  }
   if (!Object.hasOwn(TABLE_SOURCES, tables)) {
     throw new ConfigError(
       `tables is "${tables}", but must be one of ${Object.keys(TABLE_SOURCES).join(", ")}`,

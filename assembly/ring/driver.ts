@@ -1,6 +1,14 @@
 // What both driver halves have in common: shadow records, counters, and the table source.
 
-import { ADD_HEADER, OK, R_BUFFER_BYTES, R_EMPTY_BUFFER, R_TOO_MANY_SGS, SEGMENT } from "../abi";
+import {
+  ADD_HEADER,
+  OK,
+  QUEUE_F_ACCESS_PLATFORM,
+  R_BUFFER_BYTES,
+  R_EMPTY_BUFFER,
+  R_TOO_MANY_SGS,
+  SEGMENT,
+} from "../abi";
 import { busDelta } from "../dma/space";
 import { Stack } from "../mem/stack";
 import { Queue } from "./queue";
@@ -66,6 +74,15 @@ export class DriverQueue extends Queue {
   /** 1 when a burst stopped at a buffer whose table the source can't serve. */
   wanted: u32;
 
+  // ACCESS_PLATFORM (mappings.ts)
+  /** Mapping records, bytes of one, and why the last buffer could not be mapped (R_*). */
+  mappings: u32;
+  mappingStride: u32;
+  unmappable: u32;
+  /** The handle of the cached tables while they are mapped as a whole, and how many bytes they are; 0 while they are not. */
+  mappedTables: u32;
+  mappedBytes: u32;
+
   // A table's entry is the sum of {ptr, len}, widened to u64, and a template {bus delta, flags}. They are
   // kept here because in a loop a constant vector takes three instructions, and a load one.
   /** Template of the first entry. */
@@ -90,12 +107,14 @@ export class DriverQueue extends Queue {
 
 /** Sets the templates of table entries, of which only the upper halves differ between the formats. */
 export function setEntries(queue: DriverQueue, first: u64, step: u64, write: u64): void {
-  queue.entryFirst = i64x2.replace_lane(i64x2.splat(busDelta(queue.space)), 1, first);
+  const space = queue.space;
+  const delta = queue.flags & QUEUE_F_ACCESS_PLATFORM ? space.delta : busDelta(space);
+  queue.entryFirst = i64x2.replace_lane(i64x2.splat(delta), 1, first);
   queue.entryStep = i64x2.replace_lane(i64x2.splat(0), 1, step);
   queue.entryWrite = i64x2.replace_lane(i64x2.splat(0), 1, write);
 }
 
-/** The bus address of a place is so much more. */
+/** The bus address of a place, or of a handle with ACCESS_PLATFORM, is so much more. */
 @inline
 export function deltaOf(queue: DriverQueue): u64 {
   return load<u64>(changetype<u32>(queue), offsetof<DriverQueue>("entryFirst"));

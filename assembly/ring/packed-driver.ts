@@ -2,9 +2,11 @@
 
 import {
   ADD_HEADER,
+  DMA_MAPPING_ERROR,
   E_USED_ID_NOT_OUTSTANDING,
   E_USED_ID_RANGE,
   OK,
+  QUEUE_F_ACCESS_PLATFORM,
   QUEUE_F_EVENT_IDX,
   QUEUE_F_IN_ORDER,
   QUEUE_F_INDIRECT,
@@ -46,6 +48,7 @@ import {
   stagedRefusal,
 } from "./driver";
 import { packedEventCrossed } from "./event";
+import { mapCachedTables, mapElements, mapTable, unmapBuffer, unmapCachedTables } from "./mappings";
 import {
   availableBits,
   OWNER_BITS,
@@ -107,8 +110,10 @@ export function packedDriverEnable(ptr: u32): u32 {
   if (queue.state != QUEUE_STOPPED) return R_QUEUE_LIVE;
   if (queue.outstanding) return R_OUTSTANDING;
   if (!packedSizeIsLegal(size) || size > queue.capacity) return R_QUEUE_SIZE;
+  unmapCachedTables(queue);
   const refusal = tablesEnable(queue);
   if (refusal) return refusal;
+  mapCachedTables(queue);
   memory.fill(queue.desc, 0, packedDescBytes(size));
   memory.fill(queue.driverArea, 0, PACKED_EVENT_BYTES);
   memory.fill(queue.deviceArea, 0, PACKED_EVENT_BYTES);
@@ -147,6 +152,7 @@ export function packedDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
   const queue = changetype<PackedDriver>(ptr);
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
+  if (queue.flags & QUEUE_F_ACCESS_PLATFORM) return addMapped(queue, stream, count);
   const done = addBurst(queue, stream, count);
   if (!queue.wanted) return done;
   const rest = addAny(queue, queue.cursor, count - done);
@@ -157,27 +163,34 @@ export function packedDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
 /** Adds until the ring is full, or a table is `wanted` that the source can't serve. */
 function addBurst(queue: PackedDriver, stream: u32, count: u32): u32 {
   queue.wanted = 0;
-  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT, false);
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT, false, false);
   switch (queue.source) {
     case TABLES_HEAP:
-      return add(queue, stream, count, TABLES_HEAP, false);
+      return add(queue, stream, count, TABLES_HEAP, false, false);
     case TABLES_FREELIST:
-      return add(queue, stream, count, TABLES_FREELIST, false);
+      return add(queue, stream, count, TABLES_FREELIST, false, false);
     case TABLES_GROW:
-      return add(queue, stream, count, TABLES_GROW, false);
+      return add(queue, stream, count, TABLES_GROW, false, false);
     case TABLES_SLOT:
-      return add(queue, stream, count, TABLES_SLOT, false);
+      return add(queue, stream, count, TABLES_SLOT, false, false);
     case TABLES_PER_NODE:
-      return add(queue, stream, count, TABLES_PER_NODE, false);
+      return add(queue, stream, count, TABLES_PER_NODE, false, false);
     default:
-      return add(queue, stream, count, TABLES_DIRECT, false);
+      return add(queue, stream, count, TABLES_DIRECT, false, false);
   }
 }
 
 /** Adds from any source, with its falls inside the loop, until the ring is full. */
 function addAny(queue: PackedDriver, stream: u32, count: u32): u32 {
   queue.wanted = 0;
-  return add(queue, stream, count, queue.source, true);
+  return add(queue, stream, count, queue.source, true, false);
+}
+
+/** Adds from any source, and maps what it adds. */
+function addMapped(queue: PackedDriver, stream: u32, count: u32): u32 {
+  queue.wanted = 0;
+  const source = queue.flags & QUEUE_F_INDIRECT ? queue.source : TABLES_DIRECT;
+  return add(queue, stream, count, source, true, true);
 }
 
 // The loops below keep few locals: what only changes from burst to burst is loaded from the
@@ -185,9 +198,12 @@ function addAny(queue: PackedDriver, stream: u32, count: u32): u32 {
 // They only stop at what they can't add, and leave it to `stagedRefusal` to say why. Ownership bits
 // stand where the upper half of a descriptor's last word has them.
 
-/** Where the source `falls`, the heap is asked in its stead; a loop that never does is spared the call. */
+/**
+ * Where the source `falls`, the heap is asked in its stead; a loop that never does is spared the call.
+ * Where it is `mapped`, elements are taken from the buffer's mapping record, in which handles stand for pointers.
+ */
 @inline
-function add(queue: PackedDriver, stream: u32, count: u32, source: u32, falls: bool): u32 {
+function add(queue: PackedDriver, stream: u32, count: u32, source: u32, falls: bool, mapped: bool): u32 {
   const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
   const bottom = stackBottom(stack);
   let top = stack.top;
@@ -230,6 +246,13 @@ function add(queue: PackedDriver, stream: u32, count: u32, source: u32, falls: b
     const head = queue.desc + (slot << 4);
     const record = queue.records + (id << RECORD_BITS);
     let sg = stream + ADD_HEADER;
+    if (mapped && (table > NO_TABLE || numFree >= n)) {
+      sg = mapElements(queue, stream, id);
+      if (!sg) {
+        queue.unused = table;
+        break;
+      }
+    }
     let k: u32 = 0;
     if (table > NO_TABLE) {
       let entry = tablePtr(table);
@@ -256,6 +279,14 @@ function add(queue: PackedDriver, stream: u32, count: u32, source: u32, falls: b
         break;
       }
       const capacity: u64 = readable < n ? total - i64x2.extract_lane(bytesBefore, 1) : 0;
+      if (mapped) {
+        const dma = mapTable(queue, id, table, n);
+        if (dma == DMA_MAPPING_ERROR) {
+          queue.unused = table;
+          break;
+        }
+        store<u64>(head, dma + deltaOf(queue));
+      }
       storeRecord(record, stream, capacity, 1);
       if (source != TABLES_DIRECT) store<u32>(record, table, RECORD_TABLE);
       const word = id | (VIRTQ_DESC_F_INDIRECT << 16) | bits;
@@ -300,7 +331,7 @@ function add(queue: PackedDriver, stream: u32, count: u32, source: u32, falls: b
       numFree -= n;
     }
     id = load<u16>(record, RECORD_NEXT);
-    stream = sg;
+    stream = mapped ? stream + ADD_HEADER + n * SEGMENT : sg;
   }
 
   queue.covered += queue.numFree - numFree;
@@ -381,25 +412,32 @@ export function packedDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
   const queue = changetype<PackedDriver>(ptr);
   if (!isLive(queue)) return 0;
   show(queue);
-  if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max);
+  if (queue.flags & QUEUE_F_ACCESS_PLATFORM) return reclaimMapped(queue, out, max);
+  if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max, false);
   switch (queue.source) {
     case TABLES_HEAP:
-      return reclaim(queue, out, max, TABLES_HEAP);
+      return reclaim(queue, out, max, TABLES_HEAP, false);
     case TABLES_FREELIST:
-      return reclaim(queue, out, max, TABLES_FREELIST);
+      return reclaim(queue, out, max, TABLES_FREELIST, false);
     case TABLES_GROW:
-      return reclaim(queue, out, max, TABLES_GROW);
+      return reclaim(queue, out, max, TABLES_GROW, false);
     case TABLES_SLOT:
-      return reclaim(queue, out, max, TABLES_SLOT);
+      return reclaim(queue, out, max, TABLES_SLOT, false);
     case TABLES_PER_NODE:
-      return reclaim(queue, out, max, TABLES_PER_NODE);
+      return reclaim(queue, out, max, TABLES_PER_NODE, false);
     default:
-      return reclaim(queue, out, max, TABLES_DIRECT);
+      return reclaim(queue, out, max, TABLES_DIRECT, false);
   }
 }
 
+/** Takes back from any source, and unmaps what was mapped. */
+function reclaimMapped(queue: PackedDriver, out: u32, max: u32): u32 {
+  if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max, true);
+  return reclaim(queue, out, max, queue.source, true);
+}
+
 @inline
-function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
+function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32, mapped: bool): u32 {
   const most = min(max, queue.outstanding);
   let slot = queue.nextUsed;
   let bits = usedBits(queue.usedWrap) << 16;
@@ -439,6 +477,7 @@ function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
     store<u32>(out, load<u32>(record));
     store<u32>(out, len, 4);
     out += RECLAIM_RECORD;
+    if (mapped) unmapBuffer(queue, id);
     if (source != TABLES_DIRECT) {
       const table = load<u32>(record, RECORD_TABLE);
       if (!table) {
@@ -490,7 +529,8 @@ function reclaim(queue: PackedDriver, out: u32, max: u32, source: u32): u32 {
  * 2.8.8: one used descriptor can stand for a batch, from the oldest outstanding buffer to the one
  * whose id it names; those in between were used completely (P-D-18).
  */
-function reclaimInOrder(queue: PackedDriver, out: u32, max: u32): u32 {
+@inline
+function reclaimInOrder(queue: PackedDriver, out: u32, max: u32, mapped: bool): u32 {
   const size = queue.size;
   const records = queue.records;
   max = min(max, queue.outstanding);
@@ -525,6 +565,7 @@ function reclaimInOrder(queue: PackedDriver, out: u32, max: u32): u32 {
     }
     store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
     out += RECLAIM_RECORD;
+    if (mapped) unmapBuffer(queue, id);
     const table = load<u32>(record, RECORD_TABLE);
     if (table) giveTable(queue, record, table);
     const count: u32 = load<u16>(record, RECORD_COUNT);
@@ -603,13 +644,17 @@ export function packedDriverDetach(ptr: u32, out: u32, max: u32): u32 {
     if (!load<u16>(record, RECORD_COUNT)) continue;
     store<u64>(out, <u64>load<u32>(record));
     out += RECLAIM_RECORD;
+    if (queue.flags & QUEUE_F_ACCESS_PLATFORM) unmapBuffer(queue, id);
     const table = load<u32>(record, RECORD_TABLE);
     if (table) giveTable(queue, record, table);
     store<u16>(record, 0, RECORD_COUNT);
     queue.outstanding--;
     done++;
   }
-  if (!queue.outstanding) tablesDisable(queue);
+  if (!queue.outstanding) {
+    tablesDisable(queue);
+    unmapCachedTables(queue);
+  }
   queue.cursor = out;
   return done;
 }

@@ -2,10 +2,12 @@
 
 import {
   ADD_HEADER,
+  DMA_MAPPING_ERROR,
   E_USED_ID_NOT_OUTSTANDING,
   E_USED_ID_RANGE,
   E_USED_IDX,
   OK,
+  QUEUE_F_ACCESS_PLATFORM,
   QUEUE_F_DIRECT_HEAD,
   QUEUE_F_EVENT_IDX,
   QUEUE_F_IN_ORDER,
@@ -48,6 +50,7 @@ import {
   stagedRefusal,
 } from "./driver";
 import { splitEventCrossed } from "./event";
+import { mapCachedTables, mapElements, mapTable, unmapBuffer, unmapCachedTables } from "./mappings";
 import { breakQueue, clearFaults, isLive, refuse, saturate32 } from "./queue";
 import { ahead } from "./serial";
 import {
@@ -105,8 +108,10 @@ export function splitDriverEnable(ptr: u32): u32 {
   if (queue.state != QUEUE_STOPPED) return R_QUEUE_LIVE;
   if (queue.outstanding) return R_OUTSTANDING;
   if (!splitSizeIsLegal(size) || size > queue.capacity) return R_QUEUE_SIZE;
+  unmapCachedTables(queue);
   const refusal = tablesEnable(queue);
   if (refusal) return refusal;
+  mapCachedTables(queue);
   memory.fill(queue.desc, 0, splitDescBytes(size));
   memory.fill(queue.driverArea, 0, splitAvailBytes(size));
   memory.fill(queue.deviceArea, 0, splitUsedBytes(size));
@@ -145,6 +150,7 @@ export function splitDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
   const queue = changetype<SplitDriver>(ptr);
   queue.refusal = 0;
   if (!isLive(queue)) return 0;
+  if (queue.flags & QUEUE_F_ACCESS_PLATFORM) return addMapped(queue, stream, count);
   const done = addBurst(queue, stream, count);
   if (!queue.wanted) return done;
   const rest = addAny(queue, queue.cursor, count - done);
@@ -155,28 +161,35 @@ export function splitDriverAdd(ptr: u32, stream: u32, count: u32): u32 {
 /** Adds until the ring is full, or a table is `wanted` that the source can't serve. */
 function addBurst(queue: SplitDriver, stream: u32, count: u32): u32 {
   queue.wanted = 0;
-  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT, 0, false);
+  if (!(queue.flags & QUEUE_F_INDIRECT)) return add(queue, stream, count, TABLES_DIRECT, 0, false, false);
   if (queue.flags & QUEUE_F_DIRECT_HEAD) return addAny(queue, stream, count);
   switch (queue.source) {
     case TABLES_HEAP:
-      return add(queue, stream, count, TABLES_HEAP, 0, false);
+      return add(queue, stream, count, TABLES_HEAP, 0, false, false);
     case TABLES_FREELIST:
-      return add(queue, stream, count, TABLES_FREELIST, 0, false);
+      return add(queue, stream, count, TABLES_FREELIST, 0, false, false);
     case TABLES_GROW:
-      return add(queue, stream, count, TABLES_GROW, 0, false);
+      return add(queue, stream, count, TABLES_GROW, 0, false, false);
     case TABLES_SLOT:
-      return add(queue, stream, count, TABLES_SLOT, 0, false);
+      return add(queue, stream, count, TABLES_SLOT, 0, false, false);
     case TABLES_PER_NODE:
-      return add(queue, stream, count, TABLES_PER_NODE, 0, false);
+      return add(queue, stream, count, TABLES_PER_NODE, 0, false, false);
     default:
-      return add(queue, stream, count, TABLES_DIRECT, 0, false);
+      return add(queue, stream, count, TABLES_DIRECT, 0, false, false);
   }
 }
 
 /** Adds from any source, with its falls inside the loop, until the ring is full. */
 function addAny(queue: SplitDriver, stream: u32, count: u32): u32 {
   queue.wanted = 0;
-  return add(queue, stream, count, queue.source, queue.flags & QUEUE_F_DIRECT_HEAD ? 1 : 0, true);
+  return add(queue, stream, count, queue.source, queue.flags & QUEUE_F_DIRECT_HEAD ? 1 : 0, true, false);
+}
+
+/** Adds from any source, and maps what it adds. */
+function addMapped(queue: SplitDriver, stream: u32, count: u32): u32 {
+  queue.wanted = 0;
+  const source = queue.flags & QUEUE_F_INDIRECT ? queue.source : TABLES_DIRECT;
+  return add(queue, stream, count, source, queue.flags & QUEUE_F_DIRECT_HEAD ? 1 : 0, true, true);
 }
 
 // The loops below keep few locals: what only changes from burst to burst is loaded from the
@@ -185,10 +198,19 @@ function addAny(queue: SplitDriver, stream: u32, count: u32): u32 {
 
 /**
  * `prefix` elements stay direct in front of the table (S-V-05 from this side). Where the source
- * `falls`, the heap is asked in its stead; a loop that never does is spared the call.
+ * `falls`, the heap is asked in its stead; a loop that never does is spared the call. Where it is `mapped`,
+ * elements are taken from the buffer's mapping record, in which handles stand for pointers.
  */
 @inline
-function add(queue: SplitDriver, stream: u32, count: u32, source: u32, prefix: u32, falls: bool): u32 {
+function add(
+  queue: SplitDriver,
+  stream: u32,
+  count: u32,
+  source: u32,
+  prefix: u32,
+  falls: bool,
+  mapped: bool,
+): u32 {
   const stack = stackOf(queue, source == TABLES_PER_NODE ? queue.node : 0);
   const bottom = stackBottom(stack);
   let top = stack.top;
@@ -233,6 +255,13 @@ function add(queue: SplitDriver, stream: u32, count: u32, source: u32, prefix: u
     let next: u32 = load<u16>(record, RECORD_NEXT);
     let last = head;
     let sg = stream + ADD_HEADER;
+    if (mapped && (table > NO_TABLE || numFree >= n)) {
+      sg = mapElements(queue, stream, head);
+      if (!sg) {
+        queue.unused = table;
+        break;
+      }
+    }
     let k: u32 = 0;
     if (table > NO_TABLE) {
       // Bytes of a direct head.
@@ -293,6 +322,14 @@ function add(queue: SplitDriver, stream: u32, count: u32, source: u32, prefix: u
         queue.unused = table;
         break;
       }
+      if (mapped) {
+        const dma = mapTable(queue, head, table, n - prefix);
+        if (dma == DMA_MAPPING_ERROR) {
+          queue.unused = table;
+          break;
+        }
+        store<u64>(queue.desc + (last << 4), dma + deltaOf(queue));
+      }
       storeRecord(record, stream, capacity, last);
       if (source != TABLES_DIRECT) store<u32>(record, table, RECORD_TABLE);
       numFree -= 1 + prefix;
@@ -337,7 +374,7 @@ function add(queue: SplitDriver, stream: u32, count: u32, source: u32, prefix: u
     }
     store<u16>(queue.driverArea + ((availIdx & queue.mask) << 1), <u16>head, RING_ENTRIES);
     head = next;
-    stream = sg;
+    stream = mapped ? stream + ADD_HEADER + n * SEGMENT : sg;
   }
 
   const done = availIdx - first;
@@ -411,25 +448,32 @@ export function splitDriverReclaim(ptr: u32, out: u32, max: u32): u32 {
   const queue = changetype<SplitDriver>(ptr);
   if (!isLive(queue)) return 0;
   show(queue, queue.availIdx);
-  if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max);
+  if (queue.flags & QUEUE_F_ACCESS_PLATFORM) return reclaimMapped(queue, out, max);
+  if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max, false);
   switch (queue.source) {
     case TABLES_HEAP:
-      return reclaim(queue, out, max, TABLES_HEAP);
+      return reclaim(queue, out, max, TABLES_HEAP, false);
     case TABLES_FREELIST:
-      return reclaim(queue, out, max, TABLES_FREELIST);
+      return reclaim(queue, out, max, TABLES_FREELIST, false);
     case TABLES_GROW:
-      return reclaim(queue, out, max, TABLES_GROW);
+      return reclaim(queue, out, max, TABLES_GROW, false);
     case TABLES_SLOT:
-      return reclaim(queue, out, max, TABLES_SLOT);
+      return reclaim(queue, out, max, TABLES_SLOT, false);
     case TABLES_PER_NODE:
-      return reclaim(queue, out, max, TABLES_PER_NODE);
+      return reclaim(queue, out, max, TABLES_PER_NODE, false);
     default:
-      return reclaim(queue, out, max, TABLES_DIRECT);
+      return reclaim(queue, out, max, TABLES_DIRECT, false);
   }
 }
 
+/** Takes back from any source, and unmaps what was mapped. */
+function reclaimMapped(queue: SplitDriver, out: u32, max: u32): u32 {
+  if (queue.flags & QUEUE_F_IN_ORDER) return reclaimInOrder(queue, out, max, true);
+  return reclaim(queue, out, max, queue.source, true);
+}
+
 @inline
-function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
+function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32, mapped: bool): u32 {
   const first = queue.lastUsed;
   const pending = ahead(acquire16(queue.deviceArea + RING_IDX), first);
   // H-D-02.
@@ -470,6 +514,7 @@ function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
     store<u32>(out, load<u32>(record));
     store<u32>(out, len, 4);
     out += RECLAIM_RECORD;
+    if (mapped) unmapBuffer(queue, id);
 
     // What the record says of a table stays: a slot's next use finds its own preset.
     if (source != TABLES_DIRECT) {
@@ -518,7 +563,8 @@ function reclaim(queue: SplitDriver, out: u32, max: u32, source: u32): u32 {
  * 2.7.9: one used element can stand for a batch, from the oldest outstanding buffer to the one it
  * names; those in between were used completely (S-D-12).
  */
-function reclaimInOrder(queue: SplitDriver, out: u32, max: u32): u32 {
+@inline
+function reclaimInOrder(queue: SplitDriver, out: u32, max: u32, mapped: bool): u32 {
   const size = queue.size;
   const records = queue.records;
   const source = queue.source;
@@ -561,6 +607,7 @@ function reclaimInOrder(queue: SplitDriver, out: u32, max: u32): u32 {
     }
     store<u64>(out, <u64>load<u32>(record) | ((<u64>len) << 32));
     out += RECLAIM_RECORD;
+    if (mapped) unmapBuffer(queue, head);
     const table = load<u32>(record, RECORD_TABLE);
     if (table) giveTable(queue, source, record, table);
     const length = chainLength(records, head);
@@ -640,13 +687,17 @@ export function splitDriverDetach(ptr: u32, out: u32, max: u32): u32 {
     if (<u32>load<u16>(record, RECORD_LAST) == NOT_A_HEAD) continue;
     store<u64>(out, <u64>load<u32>(record));
     out += RECLAIM_RECORD;
+    if (queue.flags & QUEUE_F_ACCESS_PLATFORM) unmapBuffer(queue, head);
     const table = load<u32>(record, RECORD_TABLE);
     if (table) giveTable(queue, queue.source, record, table);
     store<u16>(record, <u16>NOT_A_HEAD, RECORD_LAST);
     queue.outstanding--;
     done++;
   }
-  if (!queue.outstanding) tablesDisable(queue);
+  if (!queue.outstanding) {
+    tablesDisable(queue);
+    unmapCachedTables(queue);
+  }
   queue.cursor = out;
   return done;
 }

@@ -85,15 +85,29 @@ export function tableGive(queue: DriverQueue, table: u32): void {
   else if (source != TABLES_SLOT) stackPut(queue.stack0, table);
 }
 
-/** After a burst that stopped at the staged buffer at `stream`: refuses it if it breaks a rule. */
+/**
+ * After a burst that stopped at the staged buffer at `stream`: refuses it if it breaks a rule, or if it
+ * could not be mapped. A table that was taken for it goes back.
+ */
 export function addStopped(queue: DriverQueue, stream: u32, done: u32): void {
-  const refusal = stagedRefusal(queue, stream);
+  const unmappable = queue.unmappable;
+  queue.unmappable = 0;
+  const refusal = stagedRefusal(queue, stream) || unmappable;
   if (!refusal) return;
   refuse(queue, refusal, done);
   queue.wanted = 0;
   const table = queue.unused;
   queue.unused = 0;
-  if (table > NO_TABLE) tableGive(queue, table);
+  if (table <= NO_TABLE) return;
+  if (unmappable) tableWasted(queue);
+  tableGive(queue, table);
+}
+
+/** Counts the take of a table for a buffer that could not be mapped: misses and falls are counted already. */
+function tableWasted(queue: DriverQueue): void {
+  queue.tableTakes++;
+  if (queue.source == TABLES_HEAP) queue.tableMisses++;
+  if (queue.source != TABLES_PER_NODE && queue.node) queue.remoteTakes++;
 }
 
 /**
