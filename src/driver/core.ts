@@ -168,7 +168,9 @@ export class DriverCore implements DriverHost, DeviceEvents {
   /** G-D-05, G-D-06, G-D-07: of what is offered what both halves know, with all that it needs. */
   #choose(offered: bigint): bigint {
     const { transport = "in-process", decline = 0n } = this.#options;
-    const able = (this.#kind.features | ACKED_WHEN_OFFERED) & (IMPLEMENTED_FEATURES | DEVICE_TYPE_FEATURES);
+    let able = (this.#kind.features | ACKED_WHEN_OFFERED) & (IMPLEMENTED_FEATURES | DEVICE_TYPE_FEATURES);
+    // Halves that map what they lend need memory for what is mapped.
+    if (this.engine.limits.dma === null) able &= ~Features.ACCESS_PLATFORM;
     const wanted = offered & featuresOnTransport(able, transport) & ~decline;
     const acked = closedFeatures(wanted, this.#kind.rules);
     const missing = (Features.VERSION_1 | (this.#kind.required ?? 0n)) & ~acked;

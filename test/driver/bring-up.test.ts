@@ -237,6 +237,21 @@ describe("what is acked", () => {
     }
   });
 
+  it("F-D-01: ACCESS_PLATFORM is not acked by an engine without memory for mappings, and a device that needs it is given up", async () => {
+    for (const accessLimited of [false, true]) {
+      const engine = await echoEngine(1, { dma: undefined });
+      const device = new DeviceCore(engine, new EchoDevice(engine), { accessLimited });
+      const driver = new DriverCore(engine, device, new EchoDriver(engine));
+      if (accessLimited) {
+        expect(() => driver.start()).toThrow(expect.objectContaining({ code: "features-refused" }));
+        expect(device.fault?.code).toBe("features-required");
+      } else {
+        driver.start();
+        expect(driver.features).toBe(ALL_FEATURES & ~Features.ACCESS_PLATFORM);
+      }
+    }
+  });
+
   it("G-D-07: a feature that is missing is done without; one that is required makes it give up with FAILED, no queue configured", async () => {
     const poor = await bench({ features: 0n });
     poor.driver.start();

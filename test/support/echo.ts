@@ -325,6 +325,8 @@ export interface EchoRig {
 
 export interface EchoRigOptions extends EchoOptions {
   engine?: EngineOptions;
+  /** What is set up in the engine before the halves are made. */
+  prepare?: (engine: Engine) => void;
   driverFeatures?: bigint;
   driverRequired?: bigint;
   deviceOptions?: Pick<DeviceCoreOptions, "accessLimited">;
@@ -337,6 +339,8 @@ export async function echoEngine(queues: number, options: EngineOptions = {}): P
     queueSize: 16,
     stateBytes: ECHO_STATE_BYTES,
     bufferBytes: 1 << 16,
+    // So that halves can have ACCESS_PLATFORM.
+    dma: { backends: ["direct"] },
     ...options,
   });
 }
@@ -345,6 +349,7 @@ export async function echoEngine(queues: number, options: EngineOptions = {}): P
 export async function echoRig(options: EchoRigOptions = {}): Promise<EchoRig> {
   const queues = options.queues ?? 1;
   const engine = await echoEngine(queues, options.engine);
+  options.prepare?.(engine);
   const deviceKind = new EchoDevice(engine, options);
   const driverKind = new EchoDriver(engine, {
     queues,
