@@ -118,7 +118,7 @@ export const driverView: View = {
   baselineName,
   concludes: (c) => (isDriverCase(c) ? `${DIRECTION[c.direction]}, ${c.driver}` : null),
   telling: () => true,
-  shortId: own((c) => withoutPart(c.id, `${c.driver}/`).replace(`/${c.direction}`, "")),
+  shortId: own((c) => c.id.replace(`${c.driver}/`, "").replace(`/${c.direction}`, "")),
   published,
   charts: {
     ratioGroups: byBackend,
@@ -132,20 +132,23 @@ export const driverView: View = {
 
 /** The id without what the title of its group says. */
 function rowName(c: DriverCaseResult): string {
-  return withoutPart(withoutGroup(c), `/${kind.text(c)}`);
+  return without(groupless(c), kind.text(c));
 }
 
-/** The id without what the title of its figure and of its panel say. */
+/** The id without what the titles of its figure and of its panel say. */
 function placeName(c: DriverCaseResult): string {
-  return withoutPart(withoutGroup(c), `/q${c.queues}`);
+  return without(groupless(c), `q${c.queues}`);
 }
 
-function withoutGroup({ id, dma: backend, direction: way }: DriverCaseResult): string {
-  return withoutPart(id, `/${backend}/${way}`);
+function groupless({ id, dma: backend, direction: way, frame: of }: DriverCaseResult): string {
+  return without(id.replace(`/${backend}/${way}`, ""), typeof of === "number" ? `f${of}` : of);
 }
 
-function withoutPart(id: string, part: string): string {
-  return part === "/" ? id : id.replace(part, "");
+/** The id without the one part that is `part`, if it has it. */
+function without(id: string, part: string): string {
+  const parts = id.split("/");
+  const at = parts.indexOf(part, 1);
+  return at < 0 ? id : parts.toSpliced(at, 1).join("/");
 }
 
 function byBackend(cases: CaseResult[]): Group[] {
