@@ -14,6 +14,11 @@ import { copyBytes } from "./mem/copy";
 import { recordOf } from "./mem/pages";
 import { stackPut, stackTake } from "./mem/stack";
 import { tlsfGive, tlsfTake } from "./mem/tlsf";
+import { checksumFold } from "./net/checksum";
+import { segmentBurst } from "./net/segment";
+import { Segmenter, segmentStart } from "./net/segmenter";
+import { checksumAdd } from "./net/sum";
+import { toeplitzHash } from "./net/toeplitz";
 import { DriverQueue } from "./ring/driver";
 import { stackOf, tableGive, tablePtr, tableTakeHeap } from "./ring/tables";
 import { allocTake } from "./rx/alloc-per-packet";
@@ -176,4 +181,36 @@ export function pageAllocRepeat(ptr: u32, count: u32): u32 {
     sum += oldest;
   }
   return sum;
+}
+
+/** A checksum of the same bytes, `count` times; the sum of the checksums. */
+export function checksumRepeat(ptr: u32, bytes: u32, count: u32): u32 {
+  let sum: u32 = 0;
+  for (; count; count--) sum += checksumFold(checksumAdd(0, ptr, bytes));
+  return sum;
+}
+
+/** Hashes of inputs that lie 64 bytes apart, 64 of them in turn, `count` in all; the xor of the hashes. */
+export function toeplitzRepeat(table: u32, input: u32, bytes: u32, count: u32): u32 {
+  let hash: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) hash ^= toeplitzHash(table, input + ((i & 63) << 6), bytes);
+  return hash;
+}
+
+/** Cuts the same frame `count` times, into segments that lie `stride` bytes apart; how many segments. */
+export function segmentRepeat(
+  segmenter: u32,
+  frame: u32,
+  bytes: u32,
+  to: u32,
+  stride: u32,
+  lengths: u32,
+  count: u32,
+): u32 {
+  let segments: u32 = 0;
+  for (; count; count--) {
+    segmentStart(changetype<Segmenter>(segmenter), frame, bytes);
+    segments += segmentBurst(changetype<Segmenter>(segmenter), to, stride, lengths, u16.MAX_VALUE);
+  }
+  return segments;
 }

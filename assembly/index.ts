@@ -1,6 +1,7 @@
 // What the host sees: exports only. Codes and limits are in abi.ts, which both sides import.
 
 export {
+  checksumRepeat,
   copyBytesRepeat,
   iommuMapReadUnmap,
   iommuMapUnmap,
@@ -10,8 +11,10 @@ export {
   pageAllocRepeat,
   pageFlipRepeat,
   pageQueueFill,
+  segmentRepeat,
   tableTakeGive,
   tlsfTakeGive,
+  toeplitzRepeat,
 } from "./bench";
 export { deviceRaiseNeedsReset } from "./device";
 export {

@@ -2,8 +2,9 @@
 import { suite as allocator } from "./allocator.bench.ts";
 import { suite as border } from "./border.bench.ts";
 import { suite as copies } from "./copies.bench.ts";
+import { suite as offloads } from "./offloads.bench.ts";
 import { suite as rings } from "./rings.bench.ts";
 import type { Suite } from "./suite.ts";
 import { suite as tables } from "./tables.bench.ts";
 
-export const suites: readonly Suite[] = [rings, tables, allocator, copies, border];
+export const suites: readonly Suite[] = [rings, tables, allocator, copies, border, offloads];

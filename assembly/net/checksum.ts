@@ -31,10 +31,9 @@ import { checksumAdd } from "./sum";
 
 /** The 16 bits of a sum; not inverted. */
 export function checksumFold(sum: u64): u32 {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return <u32>((sum & 0xffff) + (sum >> 16));
+  // Two halves added to each other both ways round: the upper one gets the carry of the lower one.
+  const half = <u32>((sum + rotl<u64>(sum, 32)) >> 32);
+  return (half + rotl<u32>(half, 16)) >> 16;
 }
 
 /** What a checksum field holds for a sum. */

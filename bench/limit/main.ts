@@ -2,6 +2,7 @@
 import { availableParallelism, cpus } from "node:os";
 import { COLLECTION_PACKETS, countCollections } from "../collections.ts";
 import { CompilerMissing, compileNative, type NativeBuild, Twin } from "./native.ts";
+import { offloadLines } from "./offloads.ts";
 import { ageLines, ringSizeLines } from "./recycling.ts";
 import { ringLines } from "./rings.ts";
 import { tableLines } from "./tables.ts";
@@ -29,6 +30,7 @@ async function report({ compiler, full, bare, yardstick }: NativeBuild): Promise
   const twin = new Twin(full);
   print(await ringLines(twin));
   print(await tableLines(twin));
+  print(await offloadLines(twin));
   twin.close();
   print([await collectionLine()]);
   print(await ringSizeLines());

@@ -71,6 +71,21 @@ export class Twin {
     return this.#ask(`tlsf ${bytes} ${count}`);
   }
 
+  /** Nanoseconds for the one's complement sum of `bytes`. */
+  checksum(bytes: number, count: number): Promise<number> {
+    return this.#ask(`checksum ${bytes} ${count}`);
+  }
+
+  /** Nanoseconds for a copy of `bytes` and the sum of them. */
+  copyChecksum(bytes: number, count: number): Promise<number> {
+    return this.#ask(`copychecksum ${bytes} ${count}`);
+  }
+
+  /** Nanoseconds for a Toeplitz hash of `bytes` with a prepared table. */
+  toeplitz(bytes: number, count: number): Promise<number> {
+    return this.#ask(`toeplitz ${bytes} ${count}`);
+  }
+
   close(): void {
     this.#child.stdin?.end();
   }

@@ -9,9 +9,11 @@
 #include <time.h>
 
 #include "loop.h"
+#include "offloads.h"
 
 /** Passes before a queue is timed first, and of a round of the table. */
 enum { WARM_PASSES = 100, TABLE_PASSES = 100, TABLE_ROUNDS = 21 };
+enum { TOEPLITZ_KEY_BYTES = 40 };
 
 static const char *const formatNames[] = {"split", "packed"};
 static const char *const sourceNames[] = {"direct", "heap", "freelist", "slot"};
@@ -95,6 +97,53 @@ static double measureCopy(u32 bytes, u32 count) {
   return spent / count;
 }
 
+/** Where a checksum's bytes lie: at an even place that is no multiple of 4 KiB from what they are copied to. */
+static u32 sumSource(u32 bytes) {
+  const u32 ptr = spareControl + 1088;
+  for (u32 i = 0; i < bytes; i++) memory[ptr + i] = (u8)(i * 167 + (i >> 8) * 13);
+  return ptr;
+}
+
+/** The sum of words one by one, to check the other by. */
+static u32 plainSum(u32 ptr, u32 bytes) {
+  u64 sum = 0;
+  for (u32 i = 0; i < bytes; i++) sum += (u64)memory[ptr + i] << (i % 2 * 8);
+  return checksumFold(sum);
+}
+
+/** Nanoseconds for a checksum of `bytes`, of bytes that were copied just before if `copy`. */
+static double measureChecksum(u32 bytes, u32 count, bool copy) {
+  const u32 from = sumSource(bytes);
+  const u32 to = spareRegion;
+  u64 sum = 0;
+  const double start = nanoseconds();
+  for (u32 i = 0; i < count; i++) {
+    if (copy) memcpy(memory + to, memory + from, bytes);
+    sum += checksumFold(checksumAdd(0, from, bytes));
+    __asm__ volatile("" ::: "memory");
+  }
+  const double spent = nanoseconds() - start;
+  if (sum != (u64)plainSum(from, bytes) * count) fail("checksum", "the sum differs");
+  if (copy && memcmp(memory + to, memory + from, bytes)) fail("checksum", "the copy differs");
+  return spent / count;
+}
+
+/** Nanoseconds for a hash of `bytes`, one input after the other out of 64. */
+static double measureToeplitz(u32 bytes, u32 count) {
+  const u32 table = spareRegion;
+  const u32 input = sumSource(TOEPLITZ_KEY_BYTES + 64 * 64);
+  toeplitzPrepare(input, TOEPLITZ_KEY_BYTES, table);
+  u32 hash = 0;
+  const double start = nanoseconds();
+  for (u32 i = 0; i < count; i++) hash ^= toeplitzHash(table, input + TOEPLITZ_KEY_BYTES + i % 64 * 64, bytes);
+  const double spent = nanoseconds() - start;
+  u32 again = 0;
+  for (u32 i = 0; i < count % 128; i++) again ^= toeplitzHash(table, input + TOEPLITZ_KEY_BYTES + i % 64 * 64, bytes);
+  // A pass over all inputs twice is nothing.
+  if (hash != again) fail("toeplitz", "the hashes differ");
+  return spent / count;
+}
+
 /** Answers one request; NULL, or what is wrong with it. */
 static const char *answer(char *line) {
   char format[16];
@@ -123,8 +172,19 @@ static const char *answer(char *line) {
     printf("%.4f\n", measureCopy(a, b));
     return NULL;
   }
-  return "a request is round <format> <source> <n> <passes> [aligned], tlsf <bytes> <count>"
-         " or copy <bytes> <count>";
+  const bool isCopied = sscanf(line, "copychecksum %u %u", &a, &b) == 2;
+  if (isCopied || sscanf(line, "checksum %u %u", &a, &b) == 2) {
+    if (a > SPARE_BYTES / 2 || !b) return "bytes is at most 524288, count 1 or more";
+    printf("%.4f\n", measureChecksum(a, b, isCopied));
+    return NULL;
+  }
+  if (sscanf(line, "toeplitz %u %u", &a, &b) == 2) {
+    if (a > TOEPLITZ_INPUT_BYTES || !b) return "bytes is at most 36, count 1 or more";
+    printf("%.4f\n", measureToeplitz(a, b));
+    return NULL;
+  }
+  return "a request is round <format> <source> <n> <passes> [aligned], tlsf <bytes> <count>, copy <bytes> <count>,"
+         " checksum <bytes> <count>, copychecksum <bytes> <count> or toeplitz <bytes> <count>";
 }
 
 static int ascending(const void *a, const void *b) {
