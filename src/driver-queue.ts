@@ -95,9 +95,9 @@ export class DriverQueue extends QueueHalf {
     super(engine, index, engine.region(`queue ${index} driver`).ptr, config && (config.device ?? 0));
     const stored = madeWith(engine, index, "driver");
     const { format, features } = ringOf(config ?? { features: stored.read() });
-    if (config !== null) checkConfig(config, format, features, engine.limits.dma !== null);
     this.format = format;
     this.features = features;
+    if (config !== null) checkConfig(config, format, this.#maps);
     this.#calls = driverCalls(engine.wasm, format);
     this.#stagedView = engine.words(`queue ${index} staging add`);
     this.#reclaimedView = engine.words(`queue ${index} staging reclaimed`);
@@ -142,7 +142,7 @@ export class DriverQueue extends QueueHalf {
     const { engine, index, device } = this;
     const { wasm, limits } = engine;
     const place = (name: string): number => engine.region(`queue ${index} ${name}`).ptr;
-    let flags = queueFlags(this.features);
+    let flags = queueFlags(this.#maps ? this.features : this.features & ~Features.ACCESS_PLATFORM);
     if (config.directHead) flags |= abi.QUEUE_F_DIRECT_HEAD;
     if (config.premapped) flags |= abi.QUEUE_F_PREMAPPED;
     if (config.tablesMapped) flags |= abi.QUEUE_F_TABLES_MAPPED;
@@ -157,7 +157,7 @@ export class DriverQueue extends QueueHalf {
     this.setWord(wasm.QUEUE_DRIVER_AREA.value, place("driver area"));
     this.setWord(wasm.QUEUE_DEVICE_AREA.value, place("device area"));
     this.setWord(wasm.QUEUE_RECORDS.value, place("driver records"));
-    if (limits.dma === null) return;
+    if (!this.#maps) return;
     this.setWord(wasm.DRIVER_MAPPINGS.value, place("driver mappings"));
     this.setWord(wasm.DRIVER_MAPPING_STRIDE.value, wasm.mappingBytes(limits.maxSgs));
   }
@@ -327,11 +327,19 @@ export class DriverQueue extends QueueHalf {
     };
   }
 
+  /**
+   * Whether buffers are mapped for the device. An engine without `dma` has only devices that reach memory directly:
+   * there is nothing to map then, whatever was negotiated.
+   */
+  get #maps(): boolean {
+    return (this.features & Features.ACCESS_PLATFORM) !== 0n && this.engine.limits.dma !== null;
+  }
+
   /** What the device calls the areas of the ring: with ACCESS_PLATFORM its backend has a say. */
   #busAddresses(): (area: string) => bigint {
     const { engine, index, device } = this;
     const area = (name: string): Region => engine.region(`queue ${index} ${name} area`);
-    if (!(this.features & Features.ACCESS_PLATFORM)) return (name) => device.busAddress(area(name).ptr);
+    if (!this.#maps) return (name) => device.busAddress(area(name).ptr);
     const { ptr } = area("descriptor");
     const last = area("device");
     const handle = device.dma.coherent(ptr, last.ptr + last.bytes - ptr);
@@ -344,15 +352,13 @@ export class DriverQueue extends QueueHalf {
   }
 }
 
-function checkConfig(config: DriverQueueConfig, format: RingFormat, features: bigint, maps: boolean): void {
+function checkConfig(config: DriverQueueConfig, format: RingFormat, maps: boolean): void {
   const { tables = DEFAULT_TABLES, directHead, notifyId = 0 } = config;
-  const platform = (features & Features.ACCESS_PLATFORM) !== 0n;
-  if (platform && !maps) {
-    throw new ConfigError("with ACCESS_PLATFORM the driver half maps its buffers: give the engine `dma`");
-  }
   for (const name of ["premapped", "tablesMapped"] as const) {
-    if (config[name] && !platform)
-      throw new ConfigError(`${name} needs ACCESS_PLATFORM: without it nothing is mapped`);
+    if (config[name] && !maps)
+      throw new ConfigError(
+        `${name} needs ACCESS_PLATFORM, and an engine with dma: without them nothing is mapped`,
+      );
   }
   if (!Object.hasOwn(TABLE_SOURCES, tables)) {
     throw new ConfigError(

@@ -479,15 +479,30 @@ describe.each(RING_FORMATS)("what a backend lacks shows as such in a %s queue", 
   });
 });
 
-describe("configurations with ACCESS_PLATFORM", () => {
-  it.each(RING_FORMATS)(
-    "need an engine with dma, and premapped and mapped tables need it: %s",
-    async (format: RingFormat) => {
+describe.each(RING_FORMATS)(
+  "ACCESS_PLATFORM on a %s queue of an engine without dma",
+  (format: RingFormat) => {
+    it("F-D-01: hands over the places in the window, as nothing stands in between", async () => {
       const engine = await createEngine({ queueSize: 8 });
-      const platform = features(format, "ACCESS_PLATFORM");
-      expect(() => engine.driverQueue(0, { format, features: platform })).toThrow(/give the engine `dma`/);
-      for (const config of [{ premapped: true }, { tablesMapped: true }])
-        expect(() => engine.driverQueue(0, { format, ...config })).toThrow(/needs ACCESS_PLATFORM/);
-    },
-  );
-});
+      const { driver, device } = engine.connect(0, { format, features: features(format, "ACCESS_PLATFORM") });
+      const readable = [{ ptr: engine.buffers.ptr + 3, bytes: 10 }];
+      driver.add({ readable, token: 1 });
+      driver.publish();
+      expect(device.pop()).toMatchObject([{ readable }]);
+      expect(engine.devices[0].dma.counters().maps).toBe(0);
+    });
+
+    it("has no premapped buffers and no mapped tables", async () => {
+      const engine = await createEngine({ queueSize: 8 });
+      const [platform, none] = [features(format, "ACCESS_PLATFORM"), features(format)];
+      for (const config of [{ premapped: true }, { tablesMapped: true }]) {
+        expect(() => engine.driverQueue(0, { format, features: platform, ...config })).toThrow(
+          /an engine with dma/,
+        );
+        expect(() => engine.driverQueue(0, { format, features: none, ...config })).toThrow(
+          /needs ACCESS_PLATFORM/,
+        );
+      }
+    });
+  },
+);
