@@ -59,9 +59,12 @@ async function buildDist(out) {
   const common = { bundle: true, format: "esm", target: "es2022", logLevel: "silent", outdir: out };
   // The library stands alone: no bundler and no import map is needed to load it in a browser.
   const forBrowsers = {
-    entryPoints: { index: "src/index.ts" },
+    entryPoints: { index: "src/index.ts", v86: "src/adapter/v86.ts" },
     platform: "neutral",
     mainFields: ["module", "main"],
+    // Two entry points of one library: what they share is one file, so that a class is the same in both.
+    splitting: true,
+    chunkNames: "vring-[hash]",
   };
   const forNode = {
     entryPoints: { cli: "src/cli/main.ts" },

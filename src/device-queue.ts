@@ -101,6 +101,16 @@ export class DeviceQueue extends QueueHalf {
     this.#setAddress(wasm.DEVICE_QUEUE_DEVICE_ADDR.value, config.deviceArea);
   }
 
+  /** Bus addresses of the descriptor, driver and device area, as the driver gave them. Allocates. */
+  get addresses(): { desc: bigint; driverArea: bigint; deviceArea: bigint } {
+    const { DEVICE_QUEUE_DESC_ADDR, DEVICE_QUEUE_DRIVER_ADDR, DEVICE_QUEUE_DEVICE_ADDR } = this.engine.wasm;
+    return {
+      desc: this.#address(DEVICE_QUEUE_DESC_ADDR.value),
+      driverArea: this.#address(DEVICE_QUEUE_DRIVER_ADDR.value),
+      deviceArea: this.#address(DEVICE_QUEUE_DEVICE_ADDR.value),
+    };
+  }
+
   /** Records of `popBurst`: handle, readable | writable << 16, readable bytes, writable bytes, then {ptr, bytes} each. */
   get popped(): Uint32Array {
     if (this.#poppedView.length === 0)
@@ -228,6 +238,10 @@ export class DeviceQueue extends QueueHalf {
       if (write) wasm.bufferWritten(ptr, place, piece);
       at += piece;
     }
+  }
+
+  #address(offset: number): bigint {
+    return new DataView(this.engine.memory.buffer).getBigUint64(this.ptr + offset, true);
   }
 
   #setAddress(offset: number, address: bigint): void {

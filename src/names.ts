@@ -51,13 +51,13 @@ export const DMA_FAILURES: Readonly<Record<number, { readonly code: string; read
 };
 
 /** Why an access of a device was refused, by the engine's FAULT_* code. */
-export const FAULT_REASONS = {
+export const FAULT_REASONS: Readonly<Record<number, FaultReason>> = {
   [abi.FAULT_UNMAPPED]: "unmapped",
   [abi.FAULT_DIRECTION]: "direction",
   [abi.FAULT_RANGE]: "range",
   [abi.FAULT_SCATTERED]: "scattered",
-} as const;
-export type FaultReason = (typeof FAULT_REASONS)[keyof typeof FAULT_REASONS];
+};
+export type FaultReason = "unmapped" | "direction" | "range" | "scattered";
 
 export const QUEUE_STATES = ["stopped", "live", "broken", "suspended"] as const;
 export type QueueState = (typeof QUEUE_STATES)[number];

@@ -12,15 +12,24 @@ export type Width = 1 | 2 | 4;
 export class PciTransport {
   readonly #registers: DeviceRegisters;
   readonly #setLine: (asserted: boolean) => void;
+  readonly #notify: (value: number) => void;
   #deviceFeatureSelect = 0;
   #driverFeatureSelect = 0;
   #queueSelect = 0;
   #isr = 0;
 
-  /** @param setLine The emulator's interrupt line: asserted, or not. */
-  constructor(registers: DeviceRegisters, setLine: (asserted: boolean) => void) {
+  /**
+   * @param setLine The emulator's interrupt line: asserted, or not.
+   * @param notify Where kicks go, when an adapter has a policy of its own; default: straight to the device.
+   */
+  constructor(
+    registers: DeviceRegisters,
+    setLine: (asserted: boolean) => void,
+    notify: (value: number) => void = (value) => registers.notify(value),
+  ) {
     this.#registers = registers;
     this.#setLine = setLine;
+    this.#notify = notify;
   }
 
   /** Used buffer notification: 4.1.5.3. */
@@ -44,7 +53,7 @@ export class PciTransport {
   write(offset: number, width: Width, value: number): void {
     const unsigned = value >>> 0;
     if (offset >= pci.CONFIG) this.#registers.writeConfig(offset - pci.CONFIG, width, unsigned);
-    else if (offset >= pci.NOTIFY) this.#registers.notify(unsigned);
+    else if (offset >= pci.NOTIFY) this.#notify(unsigned);
     else if (offset < pci.COMMON + pci.COMMON_BYTES) this.#writeCommon(offset, width, unsigned);
   }
 
@@ -61,6 +70,15 @@ export class PciTransport {
   writeWindow(space: DataView, value: number): void {
     const window = windowOf(space);
     if (window !== null) this.write(window.offset, window.width, value & (2 ** (8 * window.width) - 1));
+  }
+
+  /** Device reset (2.4): nothing is pending any more, and the selectors start anew. */
+  reset(): void {
+    this.#registers.writeStatus(0);
+    this.#deviceFeatureSelect = 0;
+    this.#driverFeatureSelect = 0;
+    this.#queueSelect = 0;
+    this.#readIsr();
   }
 
   /** The transport's own registers, for a snapshot. */
@@ -139,7 +157,8 @@ export class PciTransport {
         registers.writeDriverFeatures(this.#driverFeatureSelect, value);
         break;
       case pci.DEVICE_STATUS * 8 + 1:
-        this.#writeStatus(value);
+        if (value === 0) this.reset();
+        else registers.writeStatus(value);
         break;
       case pci.QUEUE_SELECT * 8 + 2:
         this.#queueSelect = value;
@@ -158,17 +177,6 @@ export class PciTransport {
         const word = addressWord(offset);
         if (word >= 0 && width === 4) registers.writeQueueAddress(queue, word, value);
       }
-    }
-  }
-
-  #writeStatus(value: number): void {
-    this.#registers.writeStatus(value);
-    // 4.1.5.1, 2.4.1: after a reset nothing is pending, and the selectors start anew.
-    if (value === 0) {
-      this.#deviceFeatureSelect = 0;
-      this.#driverFeatureSelect = 0;
-      this.#queueSelect = 0;
-      this.#readIsr();
     }
   }
 }
