@@ -1,0 +1,36 @@
+// What a guest says of its network card, in sysfs and in the kernel's log.
+import { expect } from "vitest";
+import type { Machine } from "./machine.ts";
+
+const STATISTICS = "/sys/class/net/eth0/statistics";
+
+/** Negotiated features, from sysfs: one character a bit, bit 0 first. */
+export async function negotiated(machine: Machine): Promise<bigint> {
+  const bits = (await machine.run("cat /sys/class/net/eth0/device/features")).trim();
+  return BigInt(`0b${[...bits].reverse().join("")}`);
+}
+
+/** The interface's counters. */
+export async function statistics(machine: Machine): Promise<Record<string, number>> {
+  const names = ["rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "rx_errors", "tx_errors"];
+  const output = await machine.run(`cd ${STATISTICS} && cat ${names.join(" ")}; cd /`);
+  const values = output.trim().split("\n").map(Number);
+  return Object.fromEntries(names.map((name, index) => [name, values[index]]));
+}
+
+/** Fails when the kernel's log has a warning about virtio, or about anything at all that a driver can cause. */
+export async function expectQuietLog(machine: Machine): Promise<void> {
+  const log = await machine.run("dmesg");
+  const pattern =
+    /virtio.*(error|fail|bad|invalid|not a head|broken|unexpected)|WARNING:|BUG:|Oops|Call Trace|NETDEV WATCHDOG|hw csum failure|page allocation/i;
+  expect(log.split("\n").filter((line) => pattern.test(line))).toEqual([]);
+}
+
+/** What the guest's interface counted, what our device counted, and what passed on the bus is one and the same. */
+export async function expectEqualCounts(machine: Machine): Promise<void> {
+  const { rx_packets, tx_packets, rx_dropped, rx_errors, tx_errors } = await statistics(machine);
+  const { frames, received, sent } = await machine.counters();
+  expect({ received, sent }).toEqual({ received: rx_packets, sent: tx_packets });
+  expect(frames).toEqual({ toGuest: rx_packets, fromGuest: tx_packets });
+  expect({ rx_dropped, rx_errors, tx_errors }).toEqual({ rx_dropped: 0, rx_errors: 0, tx_errors: 0 });
+}

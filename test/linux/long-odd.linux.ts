@@ -1,0 +1,3 @@
+import { testLong } from "./long.ts";
+
+testLong(1);

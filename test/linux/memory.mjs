@@ -1,0 +1,116 @@
+// What a device may write in guest memory, found by walking the receive queue as a device would, with code of the
+// test's own; and what it did write, found by comparing all of it.
+
+const NEXT = 1;
+const WRITE = 2;
+const INDIRECT = 4;
+const AVAIL = 0x80;
+const USED = 0x8000;
+const DESCRIPTOR = 16;
+
+export class Memory {
+  constructor(cpu) {
+    this.cpu = cpu;
+  }
+
+  get ram() {
+    const { wasm_memory, mem8, memory_size } = this.cpu;
+    return new DataView(wasm_memory.buffer, mem8.byteOffset, memory_size[0]);
+  }
+
+  /** Runs `act`, in which the guest stands still: how many bytes changed, and which did that may not. */
+  async strayWrites(nic, act) {
+    const allowed = this.#writable(nic.queue(0));
+    const before = new Uint8Array(
+      this.ram.buffer.slice(this.ram.byteOffset, this.ram.byteOffset + this.ram.byteLength),
+    );
+    act();
+    // What is put off to the end of the turn is done before this goes on.
+    await new Promise((resolve) => setImmediate(resolve));
+    const after = new Uint8Array(this.ram.buffer, this.ram.byteOffset, this.ram.byteLength);
+    let changed = 0;
+    const stray = [];
+    for (let page = 0; page < after.length; page += 4096) {
+      if (Buffer.compare(before.subarray(page, page + 4096), after.subarray(page, page + 4096)) === 0)
+        continue;
+      for (let at = page; at < page + 4096; at++) {
+        if (before[at] === after[at]) continue;
+        changed++;
+        if (!allowed.some(({ from, bytes }) => at >= from && at < from + bytes)) stray.push(at.toString(16));
+      }
+    }
+    return { changed, stray: stray.slice(0, 20) };
+  }
+
+  /** Every descriptor of the queue points behind the end of RAM. */
+  spoil({ size, addresses: { desc } }) {
+    const { ram } = this;
+    for (let slot = 0; slot < size; slot++)
+      ram.setBigUint64(Number(desc) + slot * DESCRIPTOR, BigInt(ram.byteLength), true);
+  }
+
+  /** The device's part of the ring, and every buffer that it may write into. */
+  #writable({ format, size, addresses: { desc, driverArea, deviceArea } }) {
+    const at = [desc, driverArea, deviceArea].map(Number);
+    return format === "split" ? this.#split(size, ...at) : this.#packed(size, ...at);
+  }
+
+  #split(size, desc, avail, used) {
+    const { ram } = this;
+    const places = [{ from: used, bytes: 6 + 8 * size }];
+    const end = ram.getUint16(avail + 2, true);
+    for (let index = ram.getUint16(used + 2, true); index !== end; index = (index + 1) & 0xffff)
+      this.#chain(desc, ram.getUint16(avail + 4 + 2 * (index % size), true), places);
+    return places;
+  }
+
+  #chain(table, head, places) {
+    for (let index = head; ; ) {
+      const { from, bytes, flags, next } = this.#descriptor(table + index * DESCRIPTOR);
+      if (flags & INDIRECT) return this.#chain(from, 0, places);
+      if (flags & WRITE) places.push({ from, bytes });
+      if (!(flags & NEXT)) return;
+      index = next;
+    }
+  }
+
+  #packed(size, desc, _driver, device) {
+    const places = [
+      { from: desc, bytes: size * DESCRIPTOR },
+      { from: device, bytes: 4 },
+    ];
+    for (let slot = 0; slot < size; slot++) {
+      const { from, bytes, flags } = this.#packedDescriptor(desc + slot * DESCRIPTOR);
+      // Both bits alike: used, or never available.
+      if (((flags & AVAIL) !== 0) === ((flags & USED) !== 0)) continue;
+      if (!(flags & INDIRECT)) {
+        if (flags & WRITE) places.push({ from, bytes });
+        continue;
+      }
+      for (let entry = 0; entry < bytes; entry += DESCRIPTOR) {
+        const element = this.#packedDescriptor(from + entry);
+        if (element.flags & WRITE) places.push(element);
+      }
+    }
+    return places;
+  }
+
+  #descriptor(at) {
+    const { ram } = this;
+    return {
+      from: Number(ram.getBigUint64(at, true)),
+      bytes: ram.getUint32(at + 8, true),
+      flags: ram.getUint16(at + 12, true),
+      next: ram.getUint16(at + 14, true),
+    };
+  }
+
+  #packedDescriptor(at) {
+    const { ram } = this;
+    return {
+      from: Number(ram.getBigUint64(at, true)),
+      bytes: ram.getUint32(at + 8, true),
+      flags: ram.getUint16(at + 14, true),
+    };
+  }
+}
