@@ -128,7 +128,7 @@ export function segmentStart(segmenter: Segmenter, ptr: u32, bytes: u32): u32 {
   const size = isUfo ? segmenter.gsoSize & ~7 : segmenter.gsoSize;
   if (!size) return NET_E_GSO_SIZE;
   if (bytes <= packet.payload) return NET_E_GSO_BYTES;
-  const isFragments = isUfo && bytes - packet.transport > size;
+  const isFragments = isUfo && bytes - packet.transport > segmenter.gsoSize;
   const isIpv6Fragments = isFragments && (packet.flags & FRAME_IPV6) != 0;
   const payload = isFragments ? packet.transport : packet.payload;
   segmenter.isFragments = isFragments;

@@ -91,3 +91,14 @@ it("the captures have every kind of segmentation, over both protocols and in tun
   ];
   expect(kinds).toEqual(new Set([...tcp, ...tunnels, ...others]));
 });
+
+it("the note about the captures has their numbers", () => {
+  const note = readFileSync(new URL("README.md", folder), "utf8");
+  for (const name of ["offload-sent", "offload-received", "offload-tap-sent", "offload-tap-received"]) {
+    const bytes = readFileSync(new URL(`${name}.pcapng`, folder)).length;
+    const row = note.split("\n").find((line) => line.startsWith(`| ${name}.pcapng`));
+    const [, , count, size] = (row ?? "").split("|").map((cell) => cell.trim());
+    expect(count, name).toBe(frames(`${name}.pcapng`).length.toLocaleString("en-US"));
+    expect(size, name).toBe(bytes.toLocaleString("en-US"));
+  }
+});
