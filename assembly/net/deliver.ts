@@ -51,8 +51,9 @@ function buffersTogether(queue: NetQueue, total: u32): u32 {
     rest -= room;
     offset = recordAfter(record) - queue.next;
   }
-  // A staging area full of buffers that are too small together is no reason to wait.
-  return queueWorks(queue) && areaIsFull(queue) ? BUFFERS_TOO_SMALL : BUFFERS_NONE;
+  // A ring or a staging area full of buffers that are too small together is no reason to wait.
+  const full = queue.left == changetype<Queue>(queue.half).size || areaIsFull(queue);
+  return queueWorks(queue) && full ? BUFFERS_TOO_SMALL : BUFFERS_NONE;
 }
 
 /** Pops behind what is left; with none available asks for a kick, and looks once more. */

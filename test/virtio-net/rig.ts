@@ -7,7 +7,6 @@ import type { DeviceQueue } from "../../src/device-queue.ts";
 import { DriverCore } from "../../src/driver/core.ts";
 import type { DriverHost, DriverKind, QueuePlan } from "../../src/driver/kind.ts";
 import { NetDriver, type NetDriverOptions } from "../../src/driver/net.ts";
-import type { DriverQueue } from "../../src/driver-queue.ts";
 import type { Engine, EngineOptions } from "../../src/engine.ts";
 import { Features } from "../../src/features.ts";
 import type { RingFormat } from "../../src/names.ts";
@@ -85,10 +84,15 @@ class RawDriver implements DriverKind {
   configBytes(): number {
     return 0;
   }
-  queues(): readonly QueuePlan[] {
+  #core: DriverHost | null = null;
+  queues(core: DriverHost): readonly QueuePlan[] {
+    this.#core = core;
     return this.#queues.map((index) => ({ index, tables: "direct" }));
   }
   usedBuffers(): void {}
+  queueStopped(queue: number): void {
+    this.#core?.queue(queue).detach();
+  }
 }
 
 export interface RawDriverRig {
@@ -309,9 +313,4 @@ export async function rawDeviceRig(
       device.publishUsed(index);
     },
   };
-}
-
-/** The queue's driver half, whatever its kind. */
-export function driverQueue(host: DriverHost, index: number): DriverQueue {
-  return host.queue(index);
 }
