@@ -59,9 +59,17 @@ export class NetCommands {
     this.#answerBytes = answerBytes;
   }
 
-  /** @internal The control queue was stopped: a command that was out is forgotten. */
+  /** @internal The control queue was stopped: a command that was out is taken back. */
   stopped(): void {
+    const { host, controlQueue } = this.#driver;
+    host.queue(controlQueue).detach();
     this.#outstanding = false;
+  }
+
+  /** @internal Another state is in the memory: a command is out if its queue says so. */
+  restored(): void {
+    const { host, controlQueue } = this.#driver;
+    this.#outstanding = (host.features & F.CTRL_VQ) !== 0n && host.queue(controlQueue).outstanding > 0;
   }
 
   /** [CTRL_RX, CTRL_RX_EXTRA] (C-D-01). */

@@ -174,17 +174,12 @@ export class NetDriver implements DriverKind {
   }
 
   queues(core: DriverHost): readonly QueuePlan[] {
-    this.#core = core;
-    const config = this.#readConfig();
-    this.#config = config;
+    const config = this.#learn(core);
     // N-V-01: values that can't be are no ground to stand on.
     if (config.maxPairs < 1 || config.maxPairs > NET_MOST_PAIRS)
       throw new DriverError("config-value", `max_virtqueue_pairs is ${config.maxPairs}`);
     if (core.features & F.MTU && config.mtu < 68)
       throw new DriverError("config-value", `mtu is ${config.mtu}`);
-    const most = this.engine.limits.net?.pairs ?? 1;
-    this.#pairs = Math.min(config.maxPairs, this.#options.pairs ?? most, most);
-    this.#controlQueue = 2 * config.maxPairs;
     const low = BigInt.asUintN(64, core.features);
     this.engine.wasm.netDriverNegotiated(this.ptr, low, core.features >> 64n, config.mtu);
     const plans = Array.from({ length: 2 * this.#pairs }, (_, index) => ({ index }));
@@ -193,9 +188,7 @@ export class NetDriver implements DriverKind {
 
   fill(core: DriverHost): void {
     const { ptr, bytes } = this.#options.area ?? this.engine.buffers;
-    let at = alignUp(ptr, abi.CACHE_LINE);
-    this.commands.place(at, COMMAND_BYTES, ANSWER_BYTES);
-    at += COMMAND_BYTES + ANSWER_BYTES;
+    let at = this.#placeCommands();
     for (let index = 0; index < 2 * this.#pairs; index++) at = this.#startQueue(index, core.queue(index), at);
     if (at > ptr + bytes) {
       throw new ConfigError(
@@ -253,10 +246,15 @@ export class NetDriver implements DriverKind {
   }
 
   restored(core: DriverHost): void {
-    this.#core = core;
-    this.#config = this.#readConfig();
+    this.#learn(core);
     this.#lost = [];
-    this.commands.stopped();
+    if (!core.running) return;
+    const { ptr, bytes } = this.#options.area ?? this.engine.buffers;
+    let at = this.#placeCommands();
+    for (let index = 0; index < 2 * this.#pairs; index++)
+      at += this.#buffersOf(index, core.queue(index)).bytes;
+    this.#sendArea = { ptr: at, bytes: ptr + bytes - at };
+    this.commands.restored();
   }
 
   // What the host calls
@@ -448,19 +446,45 @@ export class NetDriver implements DriverKind {
     return new Block(this.engine, queues + index * wasm.NET_DRIVER_QUEUE_BLOCK_BYTES.value);
   }
 
+  /** Reads the config space, and what follows from it. */
+  #learn(core: DriverHost): NetConfig {
+    this.#core = core;
+    this.#config = this.#readConfig();
+    const { maxPairs } = this.#config;
+    const most = this.engine.limits.net?.pairs ?? 1;
+    this.#pairs = Math.min(maxPairs, this.#options.pairs ?? most, most);
+    this.#controlQueue = 2 * maxPairs;
+    return this.#config;
+  }
+
+  /** At the start of the area; where the buffers may start. */
+  #placeCommands(): number {
+    const at = alignUp((this.#options.area ?? this.engine.buffers).ptr, abi.CACHE_LINE);
+    this.commands.place(at, COMMAND_BYTES, ANSWER_BYTES);
+    return at + COMMAND_BYTES + ANSWER_BYTES;
+  }
+
   /** Gives a queue its buffers or slots from `at` on; where they end. */
   #startQueue(index: number, queue: DriverQueue, at: number): number {
-    const { wasm } = this.engine;
     const block = this.#queueBlock(index).ptr;
     this.#attachQueue(block, queue);
+    const { count, each, stride, bytes } = this.#buffersOf(index, queue);
+    this.engine.wasm.netDriverQueueBuffers(block, at, stride, each, count);
+    return at + bytes;
+  }
+
+  /** How many buffers or slots a queue has, the bytes of each, how far they are apart, and the bytes of all. */
+  #buffersOf(
+    index: number,
+    queue: DriverQueue,
+  ): { count: number; each: number; stride: number; bytes: number } {
     const isSend = (index & 1) !== 0;
     const count = isSend ? queue.size : Math.min(queue.size, this.#options.receiveBuffers ?? queue.size);
-    const bytes = isSend ? this.#slotBytes() : this.#receiveBytes();
+    const each = isSend ? this.#slotBytes() : this.#receiveBytes();
+    const lines = alignUp(each, abi.CACHE_LINE);
     // Buffers that all start at the same offset of a page get into each other's way in the cache.
-    const lines = alignUp(bytes, abi.CACHE_LINE);
     const stride = lines % 4096 === 0 ? lines + abi.CACHE_LINE : lines;
-    wasm.netDriverQueueBuffers(block, at, stride, bytes, count);
-    return at + count * stride;
+    return { count, each, stride, bytes: count * stride };
   }
 
   #attachQueue(block: number, queue: DriverQueue): void {
