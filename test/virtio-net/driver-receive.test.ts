@@ -90,7 +90,7 @@ describe.each(RING_FORMATS)("%s", (format) => {
         undefined,
         buffers,
       );
-      rig.give(0, {}, cut(bytes, [sizes[0] + 14 <= 588 ? sizes[0] + 14 : 588, ...sizes.slice(1, -1)]));
+      rig.give(0, {}, cut(bytes, [Math.min(sizes[0] + 14, 588), ...sizes.slice(1, -1)]));
       const [frame] = rig.drv.receiveFrames();
       expect(frame.bytes).toEqual(bytes);
     }
