@@ -69,6 +69,7 @@ export function reuseReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: P
 @inline
 export function giveHalf(rx: RxRing, page: Page, buffer: u32): void {
   // Read before this packet's own reference: more than the driver's are those of packets with the other half.
+  // The driver has one, or with references taken ahead at least two.
   const refs = page.refs;
   const bias = page.bias;
   if (refs != bias || !pageIsReusable(page, rx.node)) {
@@ -76,7 +77,7 @@ export function giveHalf(rx: RxRing, page: Page, buffer: u32): void {
     leavePage(rx, page, buffer);
     return;
   }
-  if (!rx.takesAhead) {
+  if (bias == 1) {
     page.refs = refs + 1;
   } else if (bias == 2) {
     page.bias = 1;

@@ -52,6 +52,8 @@ export class DriverBench {
   readonly #list: number;
   readonly #move: (ports: number, count: number, most: number) => number;
   readonly #tablesAtStart: readonly number[];
+  /** Mappings of an IOMMU domain that stay: what driver and device share. */
+  readonly #coherent: number;
   /** What the device moves of a frame when no digest is made (TOUCH_*). */
   readonly #touch: number;
   #closed = false;
@@ -60,19 +62,21 @@ export class DriverBench {
     this.engine = engine;
     this.settings = settings;
     const { wasm, devices } = engine;
-    const { queues, receives, dma, format, ringSize, tables, threshold } = settings;
+    const { queues, receives, dma, format, ringSize, tables, threshold, tablesMapped } = settings;
     this.packetsPerPass = queues.reduce((sum, frames) => sum + frames.length, 0);
     this.#move = receives ? wasm.portsReceive : wasm.portsTransmit;
     devices[0].setDma(dma);
     const pairs = queues.map((_, index) =>
       engine.connect(index, {
-        ...{ format, size: ringSize, tables, threshold },
+        ...{ format, size: ringSize, tables, threshold, tablesMapped },
         features: featuresOf(settings),
+        premapped: isPremapped(settings),
       }),
     );
     this.drivers = pairs.map(({ driver }) => driver);
     this.devices = pairs.map(({ device }) => device);
     this.#tablesAtStart = this.drivers.map((driver) => driver.tablesListed());
+    this.#coherent = this.#domainMappings();
     if (receives) {
       engine.u32[(engine.region("page control").ptr + wasm.PAGES_RESERVE.value) >>> 2] = settings.reserve;
     }
@@ -129,7 +133,10 @@ export class DriverBench {
 
   /** Summed over the queues. Allocates. */
   counters(): PathCounters {
-    return sumCounters(this.ports.map((_, queue) => this.queueCounters(queue)));
+    const { dma } = this.engine.devices[0];
+    const { iotlbHits, iotlbMisses, invalidations, flushes, staleAccesses } = dma.counters();
+    const queues = this.ports.map((_, queue) => this.queueCounters(queue));
+    return { ...sumCounters(queues), iotlbHits, iotlbMisses, invalidations, flushes, staleAccesses };
   }
 
   /** Of one queue. Allocates. */
@@ -203,6 +210,14 @@ export class DriverBench {
     }
     expect("live blocks of the heap", this.engine.heapLiveBlocks());
     expect("live mappings", this.engine.devices[0].dma.liveMappings);
+    expect("mappings of the IOMMU domain that nobody counts", this.#domainMappings(), this.#coherent);
+    if (this.settings.dma === "swiotlb") {
+      const { wasm } = this.engine;
+      expect(
+        "slots of the bounce pool",
+        this.#word(this.engine.region("bounce pool slots").ptr, wasm.POOL_USED),
+      );
+    }
     if (this.settings.receives) this.#expectPages(leaks, expect);
     return { ok: leaks.length === 0, leaks };
   }
@@ -219,6 +234,13 @@ export class DriverBench {
     }
     const unsound = this.check();
     if (unsound !== null) leaks.push(`after the end: ${unsound}`);
+  }
+
+  /** Mappings of the IOMMU domain that the DMA API's counters don't know. */
+  #domainMappings(): number {
+    const { dma } = this.engine.devices[0];
+    const use = dma.domainUse();
+    return use === null ? 0 : use.mappings - dma.liveMappings;
   }
 
   #stalled(): VringError {
@@ -245,4 +267,9 @@ function featuresOf({ record, format }: DriverSettings): bigint {
   if (!record.eventIdx) features &= ~Features.EVENT_IDX;
   if (format === "packed") features |= Features.RING_PACKED;
   return features;
+}
+
+/** Whether what is staged is mapped by its kind of buffer, or at set-up, instead of by the ring. */
+function isPremapped({ receives, rx, tx }: DriverSettings): boolean {
+  return receives ? rx.kind !== "alloc-per-packet" : tx.mapAt === "set-up";
 }

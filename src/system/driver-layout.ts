@@ -68,6 +68,25 @@ function flatBytes(settings: DriverSettings): { buffers: number; stack: number }
   return { buffers: ringSize * stride(longest(settings)), stack: alignUp(8 + 4 * ringSize, abi.CACHE_LINE) };
 }
 
+/** Linux's default pool, and the bytes of it that one mapping can have at most. */
+const BOUNCE_POOL = 64 << 20;
+const BOUNCE_RUN = abi.BOUNCE_SLOT * abi.BOUNCE_SEGMENT;
+/** Page tables of an IOMMU that are always there, and the bus addresses that one covers. */
+const PAGE_TABLES = 128;
+const TABLE_REACH = 2 << 20;
+
+/** Bytes that can be mapped at a time, beside what the rings have: pages, or the packets of a pass. */
+function mappedBytes({ receives, pages, queues, record, tx }: DriverSettings): number {
+  if (receives) return pages * abi.PAGE_SIZE;
+  if (tx.mapAt !== "set-up") return 0;
+  const packets = queues.flat();
+  // A mapping has whole pages or slots of its own, one more where it starts within one.
+  return packets.reduce(
+    (sum, { length }) => sum + alignUp(record.headerBytes + length, abi.PAGE_SIZE) + abi.PAGE_SIZE,
+    0,
+  );
+}
+
 /** What an engine for these settings has to reserve. */
 export function driverLimits(settings: DriverSettings): EngineLimits {
   const { queues, receives, ringSize, batch, sgs, threshold, hold, pages, nodes, dma, traceOps } = settings;
@@ -87,7 +106,13 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
     heapBytes: queues.length * ringSize * block + 2 * block + 64,
     bufferBytes: receives ? 0 : frames + queues.length * flat.buffers,
     scratchBytes: streams + wire + queues.length * flat.stack,
-    dma: { backends: [dma], traceOps },
+    dma: {
+      backends: [dma],
+      traceOps,
+      // Room beyond what is usual where more is mapped at a time.
+      poolBytes: settings.poolBytes || Math.max(BOUNCE_POOL, alignUp(2 * mappedBytes(settings), BOUNCE_RUN)),
+      pageTables: PAGE_TABLES + 2 * Math.ceil(mappedBytes(settings) / TABLE_REACH),
+    },
   });
 }
 

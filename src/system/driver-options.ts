@@ -46,6 +46,8 @@ export interface DriverBenchOptions {
   touch?: "none" | "header" | "copy";
   /** Operations that are recorded, from set-up on. Default 0. */
   traceOps?: number;
+  /** `swiotlb`: bytes of the pool; default: 64 MiB, or what can be mapped at a time if that is more. */
+  poolBytes?: number;
   /** Pages for receive buffers; default: as many as rings, consumers and caches can have at once. */
   pages?: number;
   /** Nodes that the pages are spread over, and the one that the queues run on. Default 1, 0. */
@@ -84,6 +86,8 @@ export interface DriverSettings {
   tablesMapped: boolean;
   touch: "none" | "header" | "copy";
   traceOps: number;
+  /** 0: as large as is needed. */
+  poolBytes: number;
   pages: number;
   nodes: number;
   node: number;
@@ -101,7 +105,8 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const sgs = receives ? rx.sgs : whole("sg", options.sg ?? 1, 1, ringSize);
   if (!receives) checkPieces(options, sgs);
   const flattens = !receives && record.tx.flattenAbove > 0 && sgs > record.tx.flattenAbove;
-  const descriptors = flattens || (record.indirect && sgs > 1) ? 1 : sgs;
+  const tables = options.tables ?? "freelist";
+  const descriptors = flattens || (record.indirect && tables !== "direct") ? 1 : sgs;
   if (descriptors > ringSize) {
     throw new ConfigError(`ringSize is ${ringSize}, but a buffer takes ${descriptors} descriptors`);
   }
@@ -119,11 +124,12 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
     random: options.drop === "random",
     seed: whole("seed", options.seed ?? 1, 1, 0xffff_ffff),
     format: options.format ?? "split",
-    tables: options.tables ?? "freelist",
+    tables,
     threshold: options.threshold ?? 4,
     tablesMapped: options.tablesMapped ?? false,
     touch: options.touch ?? "copy",
     traceOps: options.traceOps ?? 0,
+    poolBytes: options.poolBytes ?? 0,
     pages: receives ? (options.pages ?? nodes * pagesNeeded(queues.length, ringSize, hold, batch)) : 0,
     node: whole("node", options.node ?? 0, 0, nodes - 1),
     reserve: options.reserve ?? 0,
