@@ -1,6 +1,7 @@
 /** `npm run limit`: the engine against the C twin and its other bars, one line for each. */
 import { availableParallelism, cpus } from "node:os";
 import { COLLECTION_PACKETS, countCollections } from "../collections.ts";
+import { dmaLines } from "./dma.ts";
 import { CompilerMissing, compileNative, type NativeBuild, Twin } from "./native.ts";
 import { offloadLines } from "./offloads.ts";
 import { ageLines, ringSizeLines } from "./recycling.ts";
@@ -31,6 +32,7 @@ async function report({ compiler, full, bare, yardstick }: NativeBuild): Promise
   print(await ringLines(twin));
   print(await tableLines(twin));
   print(await offloadLines(twin));
+  print(await dmaLines());
   twin.close();
   print([await collectionLine()]);
   print(await ringSizeLines());
