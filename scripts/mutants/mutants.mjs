@@ -24,6 +24,7 @@ const TESTS = {
   tables: ["ring/tables", "ring/both-halves", "ring/corners"],
   both: ["ring/both-halves"],
   memory: ["mem/tlsf", "mem/copy", "mem/arena"],
+  iommu: ["dma/iova", "dma/page-table", "dma/iotlb", "dma/flush-queue", "dma/iommu"],
   space: ["dma/space", "ring/refusal", "ring/hostile-split", "ring/hostile-packed"],
   barrier: ["conformance/barriers"],
   unpublished: ["conformance/queues"],
