@@ -85,6 +85,33 @@ describe.each([
 });
 
 describe("the log", () => {
+  it.each(["swiotlb", "iommu-strict"] as const)(
+    "behind %s holds the pages of the memory that were really written",
+    async (backend) => {
+      const { engine, device, deviceKind, driver, driverKind } = await echoRig({
+        hold: true,
+        engine: { pageLog: true, dma: { backends: [backend], poolBytes: 1 << 20 } },
+        prepare: ({ devices }) => devices[0].setDma(backend),
+      });
+      driver.start();
+      engine.devices[0].logsPages = true;
+      device.connect({ usedBuffers: () => {}, configChange: () => {} });
+      for (let token = 0; token < 200; token += 2) {
+        for (const next of [token, token + 1]) expect(driverKind.send(0, next)).toBe(true);
+        driver.queue(0).publish();
+        const before = engine.bytes(0, engine.end).slice();
+        device.notify(0);
+        deviceKind.finish(2);
+        const changed = changedPages(before, engine.bytes(0, engine.end), engine.sharedBase);
+        const written = engine.takeWrittenPages();
+        expect(changed.length).toBeGreaterThan(0);
+        expect(written).toEqual(expect.arrayContaining(changed));
+        expect(written.length).toBeLessThan(changed.length + 4);
+        driverKind.reap(driver.queue(0));
+      }
+    },
+  );
+
   it("marks exactly the pages of what was written, at page boundaries, once", async () => {
     const engine = await createEngine({ pageLog: true, bufferBytes: 16 * PAGE });
     const { driver, device } = engine.connect(0);

@@ -69,6 +69,43 @@ describe("a running device", () => {
     },
   );
 
+  it.each(["swiotlb", "iommu-strict", "iommu-lazy"] as const)(
+    "behind %s: mappings, pool and page table move with it",
+    async (backend) => {
+      const random = new Random(6);
+      const options: EchoRigOptions = {
+        hold: true,
+        features: ALL_FEATURES & ~Features.IN_ORDER,
+        engine: { dma: { backends: [backend], poolBytes: 1 << 20 } },
+        prepare: (engine) => engine.devices[0].setDma(backend),
+      };
+      let rig = await echoRig(options);
+      rig.driver.start();
+      expect(rig.driver.features & Features.ACCESS_PLATFORM).not.toBe(0n);
+      let sent = 0;
+      for (let step = 0; step < 400; step++) {
+        if (rig.driverKind.send(0, sent)) sent++;
+        if (random.chance(40)) rig.driverKind.flush(0);
+        if (random.chance(40)) rig.deviceKind.finish(random.int(1, 5), (held) => random.int(0, held - 1));
+        if (random.chance(3)) rig = await moved(rig, options);
+      }
+      rig.driverKind.flush(0);
+      rig.device.notify(0);
+      rig.deviceKind.finish(64);
+      expect(rig.driverKind.done.sort((a, b) => a - b)).toEqual(
+        Array.from({ length: sent }, (_, token) => token),
+      );
+      const { maps, unmaps } = rig.engine.devices[0].dma.counters();
+      expect(maps).toBe(unmaps);
+      expect(maps).toBeGreaterThan(sent);
+      // An engine whose device has no such backend is another one.
+      const direct = await echoRig({ ...options, prepare: undefined });
+      expect(() => direct.engine.restore(rig.engine.snapshot())).toThrow(
+        expect.objectContaining({ code: "snapshot-foreign" }),
+      );
+    },
+  );
+
   it("takes along status, features, config space, registers, a queue in reset and a notification that is owed", async () => {
     const options: EchoRigOptions = { queues: 2, hold: true };
     const from = await echoRig(options);
