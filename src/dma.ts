@@ -283,7 +283,7 @@ export class Dma {
         addr: view.getBigUint64(at, true),
         queue: view.getUint32(at + 8, true),
         direction: view.getUint16(at + 12, true) === abi.DMA_TO_DEVICE ? "to-device" : "from-device",
-        reason: FAULT_REASONS[view.getUint16(at + 14, true) as keyof typeof FAULT_REASONS],
+        reason: FAULT_REASONS[view.getUint16(at + 14, true)],
       };
     });
   }

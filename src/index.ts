@@ -3,6 +3,9 @@
  *
  * Start with {@link Engine}.
  */
+export { DeviceCore, type DeviceCoreOptions } from "./device/core.ts";
+export type { DeviceFault } from "./device/faults.ts";
+export type { DeviceHost, DeviceKind } from "./device/kind.ts";
 export { type Chain, type DeviceCounters, DeviceQueue, type DeviceQueueConfig } from "./device-queue.ts";
 export {
   Dma,
@@ -13,16 +16,21 @@ export {
   type DomainUse,
 } from "./dma.ts";
 export type { DmaLimits, DmaOptions } from "./dma-options.ts";
+export { DriverCore, type DriverCoreOptions } from "./driver/core.ts";
+export type { ConfigField, DriverHost, DriverKind, QueuePlan } from "./driver/kind.ts";
 export { type DriverCounters, DriverQueue, type DriverQueueConfig, type UsedBuffer } from "./driver-queue.ts";
 export { Engine, type EngineOptions, type QueuePairConfig } from "./engine.ts";
 export {
   ConfigError,
   DmaMapError,
+  DriverError,
   MemoryTooSmallError,
   QueueBrokenError,
   RefusedError,
+  SnapshotError,
   VringError,
 } from "./errors.ts";
+export type { FeatureRule, TransportType } from "./feature-rules.ts";
 export { DEFAULT_FEATURES, Features } from "./features.ts";
 export type { EngineLimits, Part, Region } from "./layout.ts";
 export {
@@ -40,4 +48,12 @@ export {
 export * from "./net/pcap.ts";
 export * from "./net/traffic.ts";
 export type { Segment } from "./queue.ts";
+export {
+  type DeviceEvents,
+  type DeviceRegisters,
+  QUEUE_DESC,
+  QUEUE_DEVICE,
+  QUEUE_DRIVER,
+} from "./registers.ts";
+export { connectInProcess, type InProcessOptions } from "./transport/in-process.ts";
 export { VirtioDevice } from "./virtio-device.ts";

@@ -50,6 +50,8 @@ export const DMA_FAILURES: Readonly<Record<number, { readonly code: string; read
   [abi.DMA_E_INJECTED]: { code: "dma-injected", text: "the failure was asked for" },
 };
 
+export type FaultReason = "unmapped" | "direction" | "range" | "scattered";
+
 /** Why an access of a device was refused, by the engine's FAULT_* code. */
 export const FAULT_REASONS: Readonly<Record<number, FaultReason>> = {
   [abi.FAULT_UNMAPPED]: "unmapped",
@@ -57,7 +59,6 @@ export const FAULT_REASONS: Readonly<Record<number, FaultReason>> = {
   [abi.FAULT_RANGE]: "range",
   [abi.FAULT_SCATTERED]: "scattered",
 };
-export type FaultReason = "unmapped" | "direction" | "range" | "scattered";
 
 export const QUEUE_STATES = ["stopped", "live", "broken", "suspended"] as const;
 export type QueueState = (typeof QUEUE_STATES)[number];
