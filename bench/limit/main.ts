@@ -2,6 +2,7 @@
 import { availableParallelism, cpus } from "node:os";
 import { COLLECTION_PACKETS, countCollections } from "../collections.ts";
 import { dmaLines } from "./dma.ts";
+import { driverLines } from "./drivers.ts";
 import { CompilerMissing, compileNative, type NativeBuild, Twin } from "./native.ts";
 import { offloadLines } from "./offloads.ts";
 import { ageLines, ringSizeLines } from "./recycling.ts";
@@ -38,6 +39,7 @@ async function report({ compiler, full, bare, yardstick }: NativeBuild): Promise
   print(await ringSizeLines());
   print(await ageLines());
   print(await yardstickLines(bare, yardstick));
+  print(await driverLines());
 }
 
 async function collectionLine(): Promise<string> {

@@ -180,7 +180,9 @@ class DriverLoop implements CaseLoop {
     this.#bench.rewind();
   }
 
+  /** The pass for the digest is the first one, and the one whose operations are recorded. */
   digest(): string {
+    if (this.#traces) this.#bench.restartTrace();
     return digestOf(this.#attempt(() => this.#bench.digests()));
   }
 

@@ -206,9 +206,9 @@ async function runPart(plans: CasePlan[], run: Run): Promise<{ rounds: number; r
 async function prepare(plan: CasePlan, { hooks, memoryBytes, module }: Run): Promise<Prepared> {
   const bench = await CaseBench.create(plan, { memoryBytes, module });
   hooks.tamper?.(bench.engine, plan.arm.id);
+  const digest = bench.digest();
   const operations = bench.operations();
   // Counted before it is warmed up, which goes by the clock: the counters are the same in every run.
-  const digest = bench.digest();
   const counted = bench.count();
   await bench.warmUp();
   hooks.onStep?.(`warm-up  ${plan.arm.id}`);

@@ -131,7 +131,7 @@ export class DriverBench {
     for (const port of this.ports) this.engine.wasm.portSettle(port);
   }
 
-  /** Summed over the queues. Allocates. */
+  /** Summed over the queues, with what belongs to the device. Allocates. */
   counters(): PathCounters {
     const { dma } = this.engine.devices[0];
     const { iotlbHits, iotlbMisses, invalidations, flushes, staleAccesses } = dma.counters();
@@ -178,6 +178,12 @@ export class DriverBench {
     if (!this.settings.receives) return null;
     const code = wasm.portsCheck(this.engine.region("page control").ptr, this.#list, this.ports.length);
     return code === abi.PAGES_SOUND ? null : UNSOUND[code];
+  }
+
+  /** Records from now on, and forgets what was. */
+  restartTrace(): void {
+    const { ptr } = this.engine.region("operation trace");
+    this.engine.wasm.opTraceInit(ptr, this.settings.traceOps);
   }
 
   /** What was recorded, up to `traceOps`. Allocates. */
