@@ -84,6 +84,8 @@ export class DriverQueue extends QueueHalf {
   readonly #staged: number;
   readonly #reclaimed: number;
   readonly #calls: DriverCalls;
+  /** What of the notification data a kick carries: asked for at each kick, a feature word or a choice made garbage. */
+  readonly #kickMask: number;
   #stagedView: Uint32Array;
   #reclaimedView: Uint32Array;
 
@@ -97,6 +99,7 @@ export class DriverQueue extends QueueHalf {
     const { format, features } = ringOf(config ?? { features: stored.read() });
     this.format = format;
     this.features = features;
+    this.#kickMask = this.features & Features.NOTIFICATION_DATA ? -1 : 0xffff;
     if (config !== null) checkConfig(config, format, this.#maps);
     this.#calls = driverCalls(engine.wasm, format);
     this.#stagedView = engine.words(`queue ${index} staging add`);
@@ -261,8 +264,7 @@ export class DriverQueue extends QueueHalf {
 
   /** The value of a kick (2.9): 16 bits, or 32 with NOTIFICATION_DATA. */
   notificationData(): number {
-    const data = this.#calls.notificationData(this.ptr) >>> 0;
-    return this.features & Features.NOTIFICATION_DATA ? data : data & 0xffff;
+    return (this.#calls.notificationData(this.ptr) & this.#kickMask) >>> 0;
   }
 
   /** Takes back up to a batch of the outstanding buffers of a stopped queue into `reclaimed`; how many. */

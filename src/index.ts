@@ -6,6 +6,7 @@
 export { DeviceCore, type DeviceCoreOptions } from "./device/core.ts";
 export type { DeviceFault } from "./device/faults.ts";
 export type { DeviceHost, DeviceKind } from "./device/kind.ts";
+export { NET_DEVICE_FEATURES, NetDevice, type NetDeviceOptions } from "./device/net.ts";
 export { type Chain, type DeviceCounters, DeviceQueue, type DeviceQueueConfig } from "./device-queue.ts";
 export {
   Dma,
@@ -18,6 +19,14 @@ export {
 export type { DmaLimits, DmaOptions } from "./dma-options.ts";
 export { DriverCore, type DriverCoreOptions } from "./driver/core.ts";
 export type { ConfigField, DriverHost, DriverKind, QueuePlan } from "./driver/kind.ts";
+export { NET_DRIVER_FEATURES, type NetConfig, NetDriver, type NetDriverOptions } from "./driver/net.ts";
+export {
+  NET_RECEIVE_MODES,
+  type NetCoalescing,
+  NetCommands,
+  type NetReceiveMode,
+  type NetRss,
+} from "./driver/net-commands.ts";
 export { type DriverCounters, DriverQueue, type DriverQueueConfig, type UsedBuffer } from "./driver-queue.ts";
 export { Engine, type EngineOptions, type QueuePairConfig } from "./engine.ts";
 export {
@@ -47,6 +56,10 @@ export {
 } from "./names.ts";
 export * from "./net/pcap.ts";
 export * from "./net/traffic.ts";
+export { NET_FEATURE_RULES, NetFeatures } from "./net-features.ts";
+export type { NetLimits, NetOptions } from "./net-limits.ts";
+export type { NetDeviceStatistics, NetDriverStatistics } from "./net-names.ts";
+export { NET_FRAME_WORDS, type NetFrame, type NetHeader } from "./net-records.ts";
 export type { Segment } from "./queue.ts";
 export {
   type DeviceEvents,

@@ -439,10 +439,15 @@ export class DeviceCore implements DeviceRegisters, DeviceHost {
 
   /** -1 for none. */
   #queueOf(kick: number): number {
-    const { features } = this;
-    if (!(features & Features.NOTIFICATION_DATA) && kick > 0xffff) return -1;
+    if (!this.#hasFeature(spec.VIRTIO_F_NOTIFICATION_DATA) && kick > 0xffff) return -1;
     const name = kick & 0xffff;
-    return features & Features.NOTIF_CONFIG_DATA ? this.#queues.byNotifyData(name) : name;
+    return this.#hasFeature(spec.VIRTIO_F_NOTIF_CONFIG_DATA) ? this.#queues.byNotifyData(name) : name;
+  }
+
+  /** Whether the feature of this bit was negotiated; a mask of 128 bits would be garbage with every kick. */
+  #hasFeature(bit: number): boolean {
+    const window = this.#block.get(this.engine.wasm.DEVICE_FEATURES_0.value + 4 * (bit >>> 5));
+    return ((window >>> (bit & 31)) & 1) !== 0;
   }
 
   #kicked(queue: number): void {

@@ -113,6 +113,8 @@ export class NetDevice implements DeviceKind {
   readonly #options: NetDeviceOptions;
   readonly #block: Block;
   #core: DeviceHost | null = null;
+  /** Whether MQ or RSS was negotiated, which decides what the queues are (N-B-01). */
+  #isMulti = false;
 
   /** @throws ConfigError for options that can't be, or for which nothing is reserved. */
   constructor(engine: Engine, options: NetDeviceOptions = {}) {
@@ -152,7 +154,12 @@ export class NetDevice implements DeviceKind {
     this.#core = core;
   }
 
+  restored(): void {
+    this.#learn();
+  }
+
   reset(): void {
+    this.#learn();
     const { wasm } = this.engine;
     for (let index = 0; index < 2 * this.pairs + 1; index++) this.#stopQueue(index);
     wasm.netDeviceForgetReceived(this.ptr);
@@ -168,6 +175,7 @@ export class NetDevice implements DeviceKind {
   }
 
   queueEnabled(queue: number): void {
+    this.#learn();
     const half = this.#host.queue(queue);
     const index = this.#indexOf(queue);
     if (half === null || index < 0) return;
@@ -332,10 +340,13 @@ export class NetDevice implements DeviceKind {
     return this.#core;
   }
 
+  #learn(): void {
+    this.#isMulti = (this.#host.features & (F.MQ | F.RSS)) !== 0n;
+  }
+
   /** N-B-01: a queue's place here, where the control queue is behind all pairs; -1 for one that means nothing. */
   #indexOf(queue: number): number {
-    const multi = (this.#host.features & (F.MQ | F.RSS)) !== 0n;
-    if (multi || queue < 2) return queue;
+    if (this.#isMulti || queue < 2) return queue;
     return queue === 2 ? 2 * this.pairs : -1;
   }
 
@@ -354,8 +365,7 @@ export class NetDevice implements DeviceKind {
   /** Delivers the interrupts that the engine has decided on. */
   #notify(): void {
     const { wasm, u32 } = this.engine;
-    const multi = (this.#host.features & (F.MQ | F.RSS)) !== 0n;
-    const queues = multi ? 2 * this.pairs : 2;
+    const queues = this.#isMulti ? 2 * this.pairs : 2;
     const stride = wasm.NET_QUEUE_BLOCK_BYTES.value >>> 2;
     let at = (this.#queueAt(0) + wasm.NET_QUEUE_INTERRUPT.value) >>> 2;
     for (let queue = 0; queue < queues; queue++, at += stride) {
@@ -370,7 +380,7 @@ export class NetDevice implements DeviceKind {
   #control(): void {
     const { wasm } = this.engine;
     const at = this.#queueAt(2 * this.pairs) + wasm.NET_QUEUE_INTERRUPT.value;
-    const queue = this.#host.features & (F.MQ | F.RSS) ? 2 * this.pairs : 2;
+    const queue = this.#isMulti ? 2 * this.pairs : 2;
     // A ring's worth of commands: those that come while they are run come with a kick of their own.
     for (let left = this.engine.limits.queueSize; left > 0 && wasm.netControlNext(this.ptr); left--) {
       const answer = runControl({

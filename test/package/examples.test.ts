@@ -9,3 +9,12 @@ test("examples/loopback.mjs moves packets through both formats", () => {
     "packed: 1000 indirect tables taken, 1000 of them from the free list",
   ]);
 });
+
+test("examples/virtio-net.mjs sends a large packet in segments and gets it back in one", () => {
+  expect(succeed(root, process.execPath, "examples/virtio-net.mjs").trim().split("\n")).toEqual([
+    "up: 2 queue pairs, mtu 1500, a header of 32 bytes",
+    "sent: 9054 bytes as 7 frames, 366 in the last",
+    "received: 9054 bytes, segments of 1448, flags 1, on pair 0",
+    "device: tx_gso_segments 7, rx_gso_packets_coalesced 1, rx_drops 0",
+  ]);
+});
