@@ -64,7 +64,7 @@ function move(total: number): number {
 }
 
 // Warm until the compiler is done with the loop as well as with the calls: it makes objects, too.
-for (let k = 0; k < 8; k++) move(frames / 40);
+for (let k = 0; k < 20; k++) move(frames / 40);
 globalThis.gc?.();
 // Entries arrive a turn later: those of the warm-up first, then those that count.
 await turn();
