@@ -132,7 +132,13 @@ export { portsCheck } from "./path/check";
 export { portBytes } from "./path/port";
 export { portClose, portDigest, portOpen, portSettle, portsReceive, portsTransmit } from "./path/run";
 export { portFlat } from "./path/transmit";
-export { bufferBytePlace, bufferPlace, bufferWritten } from "./ring/access";
+export {
+  bufferBytePlace,
+  bufferPlace,
+  bufferWritten,
+  deviceBufferRead,
+  deviceBufferWrite,
+} from "./ring/access";
 export { packedLoop, splitLoop } from "./ring/loop";
 export { mappingBytes } from "./ring/mappings";
 export {

@@ -173,6 +173,19 @@ export class DeviceQueue extends QueueHalf {
   }
 
   /**
+   * The device reads `bytes` at a popped record's `ptr` into the memory at `to`. False when its DMA backend forbids it:
+   * then no byte was moved, the queue is broken, and the fault is in `device.dma.faults()`.
+   */
+  readTo(dma: number, to: number, bytes: number): boolean {
+    return Boolean(this.engine.wasm.deviceBufferRead(this.ptr, dma, to, bytes));
+  }
+
+  /** The device writes `bytes` of the memory at `from` to a popped record's `ptr`. False as for `readTo`. */
+  writeFrom(dma: number, from: number, bytes: number): boolean {
+    return Boolean(this.engine.wasm.deviceBufferWrite(this.ptr, dma, from, bytes));
+  }
+
+  /**
    * What the device reads at `segment`, or of its bytes from `offset` on, as far as its DMA backend lets it. Allocates.
    * Where there is a window, `segment.ptr` is the place of the same bytes.
    * @throws QueueBrokenError when it may not: then the queue is broken, and the fault in `device.dma.faults()`.

@@ -34,6 +34,16 @@ export function bufferWrite(queue: DeviceQueue, dma: u32, from: u32, bytes: u32)
   return true;
 }
 
+/** `bufferRead` for the host, to which a queue is a place in the memory. */
+export function deviceBufferRead(ptr: u32, dma: u32, to: u32, bytes: u32): bool {
+  return bufferRead(changetype<DeviceQueue>(ptr), dma, to, bytes);
+}
+
+/** `bufferWrite` for the host. */
+export function deviceBufferWrite(ptr: u32, dma: u32, from: u32, bytes: u32): bool {
+  return bufferWrite(changetype<DeviceQueue>(ptr), dma, from, bytes);
+}
+
 /**
  * Where the device finds `bytes` at `dma` if it may access all of them, which counts as doing so:
  * their place; ACCESS_SCATTERED, if each page has a place of its own; or IOMMU_FAULT, with the queue broken.

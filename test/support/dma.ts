@@ -1,5 +1,6 @@
 /** Queues with ACCESS_PLATFORM behind each DMA backend. */
 import type { DeviceQueue } from "../../src/device-queue.ts";
+import type { DmaFault } from "../../src/dma.ts";
 import type { DriverQueue } from "../../src/driver-queue.ts";
 import type { Engine, EngineOptions, QueuePairConfig } from "../../src/engine.ts";
 import { Features } from "../../src/features.ts";
@@ -24,6 +25,23 @@ export async function engineBehind(backend: DmaBackend, options: EngineOptions =
   });
   for (const device of engine.devices) device.setDma(backend);
   return engine;
+}
+
+/** What an IOMMU maps as a whole. */
+export const PAGE = 4096;
+
+/** Page `k` of the packet data. */
+export function pageAt(engine: Engine, k: number): number {
+  return Math.ceil(engine.buffers.ptr / PAGE) * PAGE + k * PAGE;
+}
+
+/** A fault of queue 0. */
+export function faultOf(
+  addr: number | bigint,
+  direction: DmaFault["direction"],
+  reason: DmaFault["reason"],
+): DmaFault {
+  return { addr: BigInt(addr), direction, queue: 0, reason };
 }
 
 export interface DmaPair {
