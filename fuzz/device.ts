@@ -20,7 +20,7 @@ import {
   HostilePackedDriver,
   HostileSplitDriver,
 } from "./hostile-driver.ts";
-import { bucket, busOf, nameOf, type Report, type Target } from "./target.ts";
+import { bucket, busOf, nameOf, type Report, type RingTarget } from "./target.ts";
 import { BATCH, CAPACITY, codeOf, equal, must, RUNNING, same, type World } from "./world.ts";
 
 const SIZES = { split: [8, 4, 1, 2, 16], packed: [8, 4, 1, 2, 3, 5, 7, 16] } as const;
@@ -492,7 +492,7 @@ const REACHED: Record<RingFormat, string[]> = {
   packed: ["indirect-in-list", "ring-overrun"],
 };
 
-export function deviceTarget(format: RingFormat): Target {
+export function deviceTarget(format: RingFormat): RingTarget {
   return {
     name: `${format}-device`,
     format,

@@ -15,7 +15,7 @@ import {
   SplitDriverModel,
 } from "./driver-model.ts";
 import { HostileDevice } from "./hostile-device.ts";
-import { bucket, nameOf, type Report, type Target, type Window } from "./target.ts";
+import { bucket, nameOf, type Report, type RingTarget, type Window } from "./target.ts";
 import { BATCH, CAPACITY, codeOf, equal, must, RUNNING, same, type World } from "./world.ts";
 
 const SIZES = { split: [8, 4, 1, 2, 16], packed: [8, 4, 1, 2, 3, 5, 7, 16] } as const;
@@ -472,7 +472,7 @@ function refusal(elements: readonly Element[], size: number): number {
 
 const REACHED: Record<RingFormat, string[]> = { split: ["used-idx-jump"], packed: [] };
 
-export function driverTarget(format: RingFormat): Target {
+export function driverTarget(format: RingFormat): RingTarget {
   return {
     name: `${format}-driver`,
     format,

@@ -6,15 +6,28 @@ import { Random } from "../test/support/random.ts";
 import { toHex } from "./bytes.ts";
 import { deviceTarget } from "./device.ts";
 import { driverTarget } from "./driver.ts";
-import type { Report, Target } from "./target.ts";
+import { netDeviceTarget } from "./net-device.ts";
+import { netDriverTarget } from "./net-driver.ts";
+import type { Report, RingTarget, Runner, Target } from "./target.ts";
 import { World } from "./world.ts";
 
 export const TARGETS: readonly Target[] = [
-  deviceTarget("split"),
-  driverTarget("split"),
-  deviceTarget("packed"),
-  driverTarget("packed"),
+  inWorld(deviceTarget("split")),
+  inWorld(driverTarget("split")),
+  inWorld(deviceTarget("packed")),
+  inWorld(driverTarget("packed")),
+  netDeviceTarget,
+  netDriverTarget,
 ];
+
+function inWorld(target: RingTarget): Target {
+  const { name, outcomes } = target;
+  const start = async (module: WebAssembly.Module): Promise<Runner> => {
+    const world = await World.create(target.format, module);
+    return { reset: () => world.reset(), run: (bytes, report) => target.run(world, bytes, report) };
+  };
+  return { name, outcomes, start };
+}
 
 const MOST_BYTES = 400;
 const MOST_KEPT = 2000;
@@ -38,7 +51,7 @@ export class Fuzzer {
   /** How often each outcome was reached. */
   readonly outcomes = new Map<string, number>();
   cases = 0;
-  readonly #world: World;
+  readonly #runner: Runner;
   readonly #random: Random;
   readonly #kept: Uint8Array[] = [];
   readonly #seen = new Set<number>();
@@ -46,9 +59,9 @@ export class Fuzzer {
   #last = 0;
   #words: string[] | null = null;
 
-  private constructor(target: Target, world: World, seed: number) {
+  private constructor(target: Target, runner: Runner, seed: number) {
     this.target = target;
-    this.#world = world;
+    this.#runner = runner;
     this.#random = new Random(seed);
   }
 
@@ -59,7 +72,7 @@ export class Fuzzer {
     seed: number,
     seeds: readonly Uint8Array[] = [],
   ): Promise<Fuzzer> {
-    const fuzzer = new Fuzzer(target, await World.create(target.format, module), seed);
+    const fuzzer = new Fuzzer(target, await target.start(module), seed);
     fuzzer.#kept.push(...seeds);
     return fuzzer;
   }
@@ -93,9 +106,9 @@ export class Fuzzer {
     this.cases++;
     this.#fresh = false;
     this.#last = 0;
-    this.#world.reset();
+    this.#runner.reset();
     try {
-      this.target.run(this.#world, bytes, this.#report);
+      this.#runner.run(bytes, this.#report);
       return null;
     } catch (error) {
       // Also what no rule foresees: a trap of the engine, an exception of the host.

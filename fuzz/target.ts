@@ -12,13 +12,29 @@ export interface Report {
   say(words: () => string): void;
 }
 
-export interface Target {
+interface Named {
   readonly name: string;
-  readonly format: RingFormat;
   /** Outcomes that it can reach: none of them is missing after half a minute. */
   readonly outcomes: readonly string[];
+}
+
+/** A target that runs its cases in a world of rings. */
+export interface RingTarget extends Named {
+  readonly format: RingFormat;
   /** Runs one case from its bytes. @throws when a rule does not hold. */
   run(world: World, bytes: Uint8Array, report: Report): void;
+}
+
+/** A target that is put to work: one engine for many cases. */
+export interface Runner {
+  /** Everything as it was before the first case. */
+  reset(): void;
+  /** Runs one case from its bytes. @throws when a rule does not hold. */
+  run(bytes: Uint8Array, report: Report): void;
+}
+
+export interface Target extends Named {
+  start(module: WebAssembly.Module): Promise<Runner>;
 }
 
 export function nameOf(code: number): string {

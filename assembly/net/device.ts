@@ -240,6 +240,7 @@ export function netDeviceReset(ptr: u32): void {
   const net = changetype<NetDevice>(ptr);
   // M-B-01: one pair at first.
   net.activePairs = 1;
+  net.turn = 0;
   net.mtu = 0;
   net.hashTypes = 0;
   net.steersByHash = 0;
