@@ -23,8 +23,8 @@ import { DriverQueue } from "./ring/driver";
 import { stackOf, tableGive, tablePtr, tableTakeHeap } from "./ring/tables";
 import { allocTake } from "./rx/alloc-per-packet";
 import { rxOpen } from "./rx/kinds";
-import { giveHalf, reuseNew, reuseTake } from "./rx/page-reuse";
-import { nextInOrder, RxRing, rxPutPage, waitInOrder } from "./rx/rx-ring";
+import { flipHalf, reuseNew } from "./rx/page-reuse";
+import { nextInOrder, putShared, RxRing, rxPutPage, waitInOrder } from "./rx/rx-ring";
 
 /** Takes `bytes` from the general allocator and gives them back, `count` times; the sum of the places. */
 export function tlsfTakeGive(control: u32, bytes: u32, count: u32): u32 {
@@ -158,9 +158,11 @@ export function pageFlipRepeat(ptr: u32, count: u32): u32 {
   const rx = changetype<RxRing>(ptr);
   let sum: u32 = 0;
   for (; count; count--) {
-    const buffer = reuseTake(rx);
-    giveHalf(rx, recordOf(rx.records, buffer), buffer);
-    rxPutPage(rx, buffer, 1);
+    const buffer = nextInOrder(rx);
+    const page = recordOf(rx.records, buffer);
+    // Nobody else holds a page here, so neither ever fails.
+    if (!flipHalf(rx, page, buffer)) break;
+    if (!putShared(page, 1)) break;
     sum += buffer;
   }
   return sum;

@@ -31,10 +31,15 @@ async function compile(): Promise<WebAssembly.Module> {
   return WebAssembly.compile(bytes);
 }
 
+/** The build's code, compiled once. */
+export function compileEngine(): Promise<WebAssembly.Module> {
+  compiled ??= compile();
+  return compiled;
+}
+
 /** The engine over the build's code, which lies beside no bundle; run in the repository's folder. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  compiled ??= compile();
-  return Engine.create({ module: await compiled, ...options });
+  return Engine.create({ module: await compileEngine(), ...options });
 }
 
 export interface RingCase {

@@ -3,7 +3,7 @@
 // 64 at once. A page stays mapped while it goes round; it is unmapped when it leaves the pool: because
 // others hold references to it, because it is another node's or of the reserve, or because the ring is full.
 
-import { OP_PAGE_ALLOC, OP_PAGE_REUSE, PAGE_POOL_CACHE, PAGE_POOL_FILL, PAGE_POOL_RING } from "../abi";
+import { OP_PAGE_ALLOC, PAGE_POOL_CACHE, PAGE_POOL_FILL, PAGE_POOL_RING } from "../abi";
 import { PAGE_FROM_RESERVE, Page, pageIsReusable, pageStart, pagesTakeBulk, recordOf } from "../mem/pages";
 import { traceOp } from "../mem/trace";
 import {
@@ -17,6 +17,7 @@ import {
   rxSyncForDevice,
   rxUnmapPage,
   takeFromTop,
+  traceReuse,
   waitOnTop,
 } from "./rx-ring";
 
@@ -69,7 +70,7 @@ function recycle(rx: RxRing, page: Page, ptr: u32): void {
   page.bias = 1;
   store<u32>(rx.recycled + ((<u32>end & (PAGE_POOL_RING - 1)) << 2), ptr);
   rx.pagesReused = end + 1;
-  traceOp(rx.trace, OP_PAGE_REUSE, ptr, rx.headroom);
+  traceReuse(rx, ptr + rx.headroom);
 }
 
 @inline

@@ -21,6 +21,7 @@ import {
   rxSyncForCpu,
   rxTakePage,
   rxUnmapPage,
+  traceReuse,
   waitInOrder,
 } from "./rx-ring";
 
@@ -55,6 +56,7 @@ export function reuseReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: P
       return;
     }
     waitInOrder(rx, buffer);
+    traceReuse(rx, buffer);
     rx.copiedWhole++;
     return;
   }
@@ -68,25 +70,36 @@ export function reuseReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: P
 /** A packet keeps the half that `buffer` is: the other one goes on, or the driver leaves the page. */
 @inline
 export function giveHalf(rx: RxRing, page: Page, buffer: u32): void {
-  // Read before this packet's own reference: more than the driver's are those of packets with the other half.
-  // The driver has one, or with references taken ahead at least two.
-  const refs = page.refs;
-  const bias = page.bias;
-  if (refs != bias || !pageIsReusable(page, rx.node)) {
-    page.bias = bias - 1;
-    leavePage(rx, page, buffer);
+  if (flipHalf(rx, page, buffer)) {
+    traceReuse(rx, buffer ^ HALF);
     return;
   }
+  page.bias--;
+  leavePage(rx, page, buffer);
+}
+
+/**
+ * Lets the page wait with its other half, with a reference for the packet that has this one; false when
+ * the page can't be used again. It makes no call, which in a loop would cost every value a place in memory.
+ */
+@inline
+export function flipHalf(rx: RxRing, page: Page, buffer: u32): bool {
+  // Read before this packet's own reference: more than the driver's are those of packets with the other half.
+  const refs = page.refs;
+  const bias = page.bias;
+  if (refs != bias) return false;
+  if (!pageIsReusable(page, rx.node)) return false;
+  // The driver has one reference, or with references taken ahead at least two.
   if (bias == 1) {
     page.refs = refs + 1;
   } else if (bias == 2) {
-    page.bias = 1;
     takeAhead(page);
     rx.referenceTopUps++;
   } else {
     page.bias = bias - 1;
   }
   waitInOrder(rx, buffer ^ HALF);
+  return true;
 }
 
 export function reuseDrop(rx: RxRing, packet: Packet): void {
@@ -106,7 +119,7 @@ export function reuseClose(rx: RxRing): void {
   }
 }
 
-/** Fills the driver's own references up to 65,535, of which one is there. */
+/** Fills the driver's own references up to 65,535 when one is left to it. */
 @inline
 function takeAhead(page: Page): void {
   pageGet(page, AHEAD - 1);

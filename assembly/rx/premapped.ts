@@ -1,9 +1,7 @@
 // Receive buffers, kind `premapped`: a fixed number of pages, all mapped when the queue is set up, none
 // after. A packet costs one sync for the CPU, and one for the device when a buffer is posted again.
 
-import { OP_PAGE_REUSE } from "../abi";
 import { pageStart, recordOf } from "../mem/pages";
-import { traceOp } from "../mem/trace";
 import {
   Packet,
   packetInPage,
@@ -15,6 +13,7 @@ import {
   rxTakePage,
   rxUnmapPage,
   takeFromTop,
+  traceReuse,
   waitOnTop,
 } from "./rx-ring";
 
@@ -46,7 +45,7 @@ export function premappedDrop(rx: RxRing, packet: Packet): void {
   recordOf(rx.records, page).bias = 1;
   waitOnTop(rx, page);
   rx.pagesReused++;
-  traceOp(rx.trace, OP_PAGE_REUSE, page, rx.headroom);
+  traceReuse(rx, page + rx.headroom);
 }
 
 export function premappedReturn(rx: RxRing, buffer: u32): void {

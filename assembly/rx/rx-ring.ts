@@ -109,10 +109,16 @@ export function rxTakePage(rx: RxRing): u32 {
 /** Puts references to the page that `ptr` lies in. */
 @inline
 export function rxPutPage(rx: RxRing, ptr: u32, count: u32): void {
-  const page = recordOf(rx.records, ptr);
+  if (!putShared(recordOf(rx.records, ptr), count)) putLast(rx, pageStart(ptr), count);
+}
+
+/** Puts references that are not the last; false when they would be. */
+@inline
+export function putShared(page: Page, count: u32): bool {
   const refs = page.refs;
-  if (refs > count) page.refs = refs - count;
-  else putLast(rx, pageStart(ptr), count);
+  if (refs <= count) return false;
+  page.refs = refs - count;
+  return true;
 }
 
 function putLast(rx: RxRing, page: u32, count: u32): void {
@@ -174,6 +180,11 @@ export function waitInOrder(rx: RxRing, buffer: u32): void {
   const end = rx.pagesReused;
   store<u32>(rx.list + ((<u32>end & rx.listMask) << 2), buffer);
   rx.pagesReused = end + 1;
+}
+
+/** Records that a buffer will be used again. */
+@inline
+export function traceReuse(rx: RxRing, buffer: u32): void {
   traceOp(rx.trace, OP_PAGE_REUSE, pageStart(buffer), buffer & (PAGE_SIZE - 1));
 }
 

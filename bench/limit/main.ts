@@ -5,6 +5,7 @@ import { dmaLines } from "./dma.ts";
 import { driverLines } from "./drivers.ts";
 import { CompilerMissing, compileNative, type NativeBuild, Twin } from "./native.ts";
 import { offloadLines } from "./offloads.ts";
+import { pageLines } from "./pages.ts";
 import { ageLines, ringSizeLines } from "./recycling.ts";
 import { ringLines } from "./rings.ts";
 import { tableLines } from "./tables.ts";
@@ -35,6 +36,8 @@ async function report({ compiler, full, bare, yardstick }: NativeBuild): Promise
   print(await offloadLines(twin));
   print(await dmaLines());
   twin.close();
+  print(await pageLines());
+  print(await driverLines());
   print([await collectionLine()]);
   print(await ringSizeLines());
   print(await ageLines());

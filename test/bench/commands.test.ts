@@ -10,7 +10,7 @@ it("npm run bench names the suites when it is asked for one that it does not hav
   expect(status).toBe(2);
   expect(stdout).toBe("");
   expect(stderr).toBe(
-    'bench: there is no suite "nonsense"; the suites are rings, tables, allocator, copies, border, offloads\n',
+    'bench: there is no suite "nonsense"; the suites are rings, tables, allocator, copies, border, offloads, dma, pages\n',
   );
 });
 

@@ -4,7 +4,7 @@ import { digestOfStaged } from "../../bench/packets.ts";
 import { formatSuite, runSuite, type Task } from "../../bench/suite.ts";
 import { suites } from "../../bench/suites.ts";
 
-const NAMES = ["rings", "tables", "allocator", "copies", "border", "offloads", "dma"];
+const NAMES = ["rings", "tables", "allocator", "copies", "border", "offloads", "dma", "pages"];
 
 it("the suites have these names", () => {
   expect(suites.map((suite) => suite.name)).toEqual(NAMES);

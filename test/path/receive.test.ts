@@ -289,6 +289,38 @@ function apply(bench: DriverBench, knobs: Knobs, { op, value }: Step): void {
   else knobs[op](value);
 }
 
+it.each(RX_KINDS)(
+  "%s: any one allocation or mapping that fails costs no packet and leaks nothing",
+  async (rx) => {
+    const frames = framesOf(900, 96);
+    for (let failing = 1; failing <= 24; failing++) {
+      for (const turn of ["failPage", "failMap"] as const) {
+        const bench = await driverBench({
+          driver: "i40e",
+          rx,
+          direction: "rx",
+          queues: [frames],
+          ringSize: 64,
+          hold: 40,
+        });
+        new Knobs(bench)[turn](failing);
+        for (let burst = 0; burst < 6; burst++) {
+          bench.runSome(32);
+          expect(bench.check()).toBeNull();
+        }
+        const { packets, dropsNoBuffer, refillsNoPage, refillsMapFailed, mapFailures } = bench.counters();
+        expect(packets).toBe(192);
+        expect(dropsNoBuffer).toBe(0);
+        expect(refillsNoPage + refillsMapFailed).toBeLessThanOrEqual(1);
+        // A pool that can't map one page of a bulk still has the others.
+        expect(refillsMapFailed).toBe(rx === "page-pool" ? 0 : mapFailures);
+        expect(bench.digests()).toEqual([digestOf(frames)]);
+        closeClean(bench);
+      }
+    }
+  },
+);
+
 describe.each(BACKENDS)("conservation through %s", (dma) => {
   it.each(RX_KINDS)(
     "%s: after any step every page is free, in one place of the driver's, or held, and all comes back",

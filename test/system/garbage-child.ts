@@ -1,0 +1,79 @@
+/**
+ * Runs alone in a process of its own (garbage.test.ts): moves packets through driver benches, a burst a call, and
+ * prints how often the garbage collector ran meanwhile.
+ *
+ * Arguments: the engine's code, packets for each bench, and `allocate` for the control, which makes one object a call.
+ */
+import { readFileSync } from "node:fs";
+import { type PerformanceEntry, PerformanceObserver } from "node:perf_hooks";
+import { setImmediate as turn } from "node:timers/promises";
+import { fixedTraffic } from "../../src/net/traffic.ts";
+import { DriverBench } from "../../src/system/driver-bench.ts";
+import { DRIVER_RECORDS, RX_KINDS, type RxKind } from "../../src/system/records.ts";
+
+const BURST = 32;
+
+const [codePath, packetsText, mode] = process.argv.slice(2);
+const packets = Number(packetsText);
+const allocate = mode === "allocate";
+const module = await WebAssembly.compile(readFileSync(codePath));
+const frames = fixedTraffic(400, { count: 1024, seed: 1 }).packets.map(({ data }) => data);
+const collections: PerformanceEntry[] = [];
+const observer = new PerformanceObserver((list) => collections.push(...list.getEntries()));
+
+/** What the control leaves behind: reachable until the next call, so that it has to be made. */
+let last: { moved: number } | null = null;
+
+function move(bench: DriverBench, total: number): void {
+  for (let moved = 0; moved < total; moved += BURST) {
+    bench.runSome(BURST);
+    if (allocate) last = { moved };
+  }
+}
+
+function make(
+  driver: string,
+  direction: "tx" | "rx",
+  dma: "direct" | "iommu-lazy",
+  rx?: RxKind,
+): Promise<DriverBench> {
+  const record = DRIVER_RECORDS[driver];
+  return DriverBench.create({
+    record,
+    direction,
+    dma,
+    rx,
+    hold: 40,
+    drop: "random",
+    queues: [frames],
+    module,
+  });
+}
+
+const benches: DriverBench[] = [];
+for (const dma of ["direct", "iommu-lazy"] as const) {
+  for (const driver of Object.keys(DRIVER_RECORDS)) benches.push(await make(driver, "tx", dma));
+  for (const rx of RX_KINDS) benches.push(await make("i40e-6.1", "rx", dma, rx));
+}
+for (const bench of benches) move(bench, packets / 20);
+const before = benches.map((bench) => bench.counters().packets);
+globalThis.gc?.();
+// Entries arrive a turn later: those of the warm-up first, then those that count.
+await turn();
+await turn();
+observer.observe({ entryTypes: ["gc"] });
+for (const bench of benches) move(bench, packets);
+await turn();
+await turn();
+observer.disconnect();
+const moved = benches.map((bench, k) => bench.counters().packets - before[k]);
+const leaks = benches.flatMap((bench) => bench.close().leaks);
+console.log(
+  JSON.stringify({
+    packets: moved.reduce((sum, count) => sum + count, 0),
+    benches: benches.length,
+    leaks,
+    collections: collections.length,
+    last,
+  }),
+);
