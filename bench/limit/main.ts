@@ -37,7 +37,6 @@ async function report({ compiler, full, bare, yardstick }: NativeBuild): Promise
   print(await dmaLines());
   twin.close();
   print(await pageLines());
-  print(await driverLines());
   print([await collectionLine()]);
   print(await ringSizeLines());
   print(await ageLines());
