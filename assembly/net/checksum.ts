@@ -47,12 +47,6 @@ export function checksumAddOdd(sum: u64, ptr: u32, bytes: u32): u64 {
   return sum + ((<u64>checksumFold(checksumAdd(0, ptr, bytes))) << 8);
 }
 
-/** The sum with what the field said so far replaced: `from` and `to` are words as loaded (RFC 1624). */
-@inline
-export function checksumReplace(sum: u64, from: u32, to: u32): u64 {
-  return sum + (from ^ 0xffff) + to;
-}
-
 /**
  * Completes a checksum as a header with NEEDS_CSUM asks (5.1.9.2.1): the field at `start + offset` is seeded,
  * and the sum goes from `start` to the end. OK, or NET_E_CSUM_RANGE, and then nothing was written.

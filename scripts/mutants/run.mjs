@@ -26,7 +26,7 @@ const AT_ONCE = 2;
 /** A mutant that makes a loop endless can only be stopped from outside. */
 const HANG_MS = 180_000;
 /** Folders of tests of the engine: what a mutant that survived its own tests meets next. */
-const ENGINE_TESTS = ["ring", "mem", "dma", "host", "wakeup", "conformance", "model"];
+const ENGINE_TESTS = ["ring", "mem", "dma", "net", "host", "wakeup", "conformance", "model"];
 
 /** About the names of tests and the pages in docs/, which are no part of the copies. */
 const NOT_ENGINE = "test/conformance/matrix.test.ts";

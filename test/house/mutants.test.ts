@@ -6,7 +6,16 @@ import { fits, mutants, mutate, table, withTable } from "../../scripts/mutants/m
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (file: string): string => readFileSync(`${root}${file}`, "utf8");
-const HALVES = ["split driver", "split device", "packed driver", "packed device", "both", "memory", "dma"];
+const HALVES = [
+  "split driver",
+  "split device",
+  "packed driver",
+  "packed device",
+  "both",
+  "memory",
+  "dma",
+  "offloads",
+];
 
 describe("the list of mutants", () => {
   test("each one's text stands in the source exactly once, so none has gone stale", () => {
