@@ -165,7 +165,7 @@ export class NetworkCard {
     const statistics = this.#net.statistics();
     return {
       received: statistics.rx_packets,
-      sent: statistics.tx_packets,
+      sent: statistics.tx_packets - statistics.tx_gso_segments + statistics.tx_gso_packets,
       lost: this.#frames.lost,
       ...statistics,
     };

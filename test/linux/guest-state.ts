@@ -29,8 +29,14 @@ export async function expectQuietLog(machine: Machine): Promise<void> {
 /** What the guest's interface counted, what our device counted, and what passed on the bus is one and the same. */
 export async function expectEqualCounts(machine: Machine): Promise<void> {
   const { rx_packets, tx_packets, rx_dropped, rx_errors, tx_errors } = await statistics(machine);
-  const { frames, received, sent } = await machine.counters();
-  expect({ received, sent }).toEqual({ received: rx_packets, sent: tx_packets });
-  expect(frames).toEqual({ toGuest: rx_packets, fromGuest: tx_packets });
+  const counters = await machine.counters();
+  expect({ received: counters.received, sent: counters.sent }).toEqual({
+    received: rx_packets,
+    sent: tx_packets,
+  });
   expect({ rx_dropped, rx_errors, tx_errors }).toEqual({ rx_dropped: 0, rx_errors: 0, tx_errors: 0 });
+  // A packet that the card segments is several frames; and several segments that came together are one packet.
+  expect(counters.frames.fromGuest).toBe(counters.tx_packets);
+  if (counters.rx_gso_packets_coalesced === 0) expect(counters.frames.toGuest).toBe(rx_packets);
+  else expect(counters.frames.toGuest).toBeGreaterThan(rx_packets);
 }

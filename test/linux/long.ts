@@ -66,16 +66,6 @@ function testOne({ name, without }: Combination): void {
       expect(await checksum(restored, "/canary")).toBe(canary);
       for (const machine of [restored, other]) await expectQuietLog(machine);
     });
-
-    test("files of 20 MB over TCP to and from v86's own card", async () => {
-      const [one, other] = await Promise.all([boot(ours), boot({ nic: "v86", ip: 3 })]);
-      await Machine.wire(one, other, join(folder, "interop"));
-      const [sum, otherSum] = await Promise.all([serveFile(one), serveFile(other)]);
-      expect(await fetchFile(one, "10.0.0.3")).toBe(otherSum);
-      expect(await fetchFile(other, "10.0.0.2")).toBe(sum);
-      await expectEqualCounts(one);
-      await expectQuietLog(one);
-    });
   });
 }
 
@@ -100,7 +90,7 @@ async function sendWithPktgen(
 }
 
 /** Promiscuous mode, another address, another MTU: each a command to the device, after which it still works. */
-export async function useControlQueue(machine: Machine): Promise<void> {
+async function useControlQueue(machine: Machine): Promise<void> {
   const works = async () => expect((await machine.ping(5, 64)).lost).toBe(0);
   await machine.run("ip link set eth0 promisc on");
   await works();
@@ -118,11 +108,11 @@ export async function useControlQueue(machine: Machine): Promise<void> {
 }
 
 /** Takes the driver off the device and puts it on again while frames pour in and pings go out. */
-export async function resetUnderTraffic(machine: Machine): Promise<void> {
+async function resetUnderTraffic(machine: Machine): Promise<void> {
   const driver = "/sys/bus/virtio/drivers/virtio_net";
   await machine.flood(20, 1000, 2);
   for (let round = 0; round < RESETS; round++) {
-    await machine.run("ping -q -c 1000 -A 10.0.0.1 > /dev/null 2>&1 &");
+    await machine.run("(ping -q -c 1000 -A 10.0.0.1 > /dev/null 2>&1 &)");
     await machine.run(`echo virtio0 > ${driver}/unbind && echo virtio0 > ${driver}/bind`);
     await machine.up();
     const { rx_packets } = await statistics(machine);
@@ -134,8 +124,9 @@ export async function resetUnderTraffic(machine: Machine): Promise<void> {
 }
 
 /** Saves a guest that fetches a file, ends it, and goes on in a fresh process with the wire put back. */
-export async function snapshotWhileFetching(one: Machine, other: Machine, folder: string): Promise<Machine> {
-  await one.run("(wget -q -O /tmp/file http://10.0.0.3/file; echo $? > /tmp/status) &");
+async function snapshotWhileFetching(one: Machine, other: Machine, folder: string): Promise<Machine> {
+  // In a subshell of its own: an interactive shell would speak of its job.
+  await one.run("( (wget -q -O /tmp/file http://10.0.0.3/file; echo $? > /tmp/status) & )");
   await one.run("while [ ! -s /tmp/file ]; do usleep 10000; done");
   const state = join(folder, "state");
   await one.save(state);

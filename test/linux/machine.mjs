@@ -109,6 +109,17 @@ class Machine {
     this.emulator.run();
   }
 
+  /** Sends frames, a burst of 32 a turn of the event loop, in which the guest runs a slice; milliseconds. */
+  async pour({ count, bytes }) {
+    const frame = this.host.frameOf(new Uint8Array(bytes - 14));
+    const start = performance.now();
+    for (let sent = 0; sent < count; sent += 32) {
+      for (let k = 0; k < 32; k++) this.host.send(frame);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return performance.now() - start;
+  }
+
   /** Sends bursts of frames that nobody asked for until `stopFlood`. */
   flood({ frames, bytes, milliseconds }) {
     const frame = this.host.frameOf(new Uint8Array(bytes));

@@ -1,10 +1,9 @@
 // A guest in a process of its own, and what a test says to it.
 import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 
-const program = fileURLToPath(new URL("machine.mjs", import.meta.url));
-const guest = JSON.parse(readFileSync(new URL("../../build/guest/guest.json", import.meta.url), "utf8"));
+// From the project's folder: a bundle of this file lies elsewhere.
+const program = "test/linux/machine.mjs";
 
 export interface MachineOptions {
   /** Our card, or v86's own. Default: ours. */
@@ -64,6 +63,7 @@ export class Machine {
     peerIp = 1,
     mtu = 1500,
   }: MachineOptions = {}): Promise<Machine> {
+    const guest = JSON.parse(readFileSync("build/guest/guest.json", "utf8"));
     const machine = new Machine(`10.0.0.${ip}`);
     await machine.#call("create", {
       guest,
@@ -139,6 +139,14 @@ export class Machine {
 
   strayWrites(count: number, bytes: number): Promise<{ changed: number; stray: string[] }> {
     return this.#call("strayWrites", { count, bytes }) as Promise<{ changed: number; stray: string[] }>;
+  }
+
+  /** Nanoseconds a packet that the guest's interface received of `count`, sent in bursts of 32 as fast as they are taken. */
+  async receiveRate(count: number, bytes: number): Promise<number> {
+    const received = async () => Number(await this.run("cat /sys/class/net/eth0/statistics/rx_packets"));
+    const before = await received();
+    const milliseconds = (await this.#call("pour", { count, bytes })) as number;
+    return (milliseconds * 1e6) / ((await received()) - before);
   }
 
   async flood(frames: number, bytes: number, milliseconds: number): Promise<void> {

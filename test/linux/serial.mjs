@@ -19,7 +19,7 @@ export class Serial {
   }
 
   /** What the guest said up to and with `mark`, which is taken off what is waiting to be read. */
-  until(mark, timeout = 120_000) {
+  until(mark, timeout = 300_000) {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting = null;
