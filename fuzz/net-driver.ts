@@ -6,6 +6,7 @@ import { NET_DRIVER_FEATURES, NetDriver } from "../src/driver/net.ts";
 import { Engine } from "../src/engine.ts";
 import { Features } from "../src/features.ts";
 import { NetFeatures as F, NET_FEATURE_RULES } from "../src/net-features.ts";
+import type { NetHeader } from "../src/net-records.ts";
 import { Bytes } from "./bytes.ts";
 import { bucket, type Report, type Runner, type Target } from "./target.ts";
 import { Failure } from "./world.ts";
@@ -156,7 +157,7 @@ class NetDriverRunner implements Runner {
     for (const { bytes, header } of frames) {
       if (header === undefined || bytes.length < 14)
         throw new Failure(`a frame of ${bytes.length} bytes was received`);
-      const { flags, gsoType, gsoSize, csumStart, csumOffset, hashReport } = header;
+      const { flags, gsoType, gsoSize, csumStart, csumOffset, hashReport } = header as NetHeader;
       if (flags & ~11 || (flags & 3) === 3) throw new Failure(`flags ${flags}`);
       if (flags & 1 && csumStart + csumOffset + 2 > bytes.length)
         throw new Failure("a checksum past the end");
