@@ -147,10 +147,11 @@ const DROPS = {
   dropsMapFailed: "because they could not be mapped",
 } as const;
 
+/** Refills and flushes come when enough has gathered, and what an IOTLB holds goes by where pages happen to lie. */
+const GATHERED: readonly string[] = [...DEVICE_COUNTERS, "doorbells", "interrupts"];
+
 class DriverLoop implements CaseLoop {
   readonly packets: number;
-  /** Refills and flushes come when enough has gathered, and what an IOTLB holds goes by where pages happen to lie. */
-  readonly gathered = [...DEVICE_COUNTERS, "doorbells", "interrupts"];
   readonly #arm: DriverArm;
   readonly #bench: DriverBench;
   readonly #spread: Spread;
@@ -166,6 +167,12 @@ class DriverLoop implements CaseLoop {
 
   get engine(): Engine {
     return this.#bench.engine;
+  }
+
+  /** When a consumer holds packets, which pages are free goes by the passes before, and all else by that. */
+  gathers(counter: string): boolean {
+    const { settings } = this.#arm;
+    return GATHERED.includes(counter) || (settings.direction === "rx" && settings.hold !== 0);
   }
 
   run(passes: number): void {

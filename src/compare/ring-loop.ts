@@ -53,7 +53,6 @@ interface Inventory {
 class RingLoop implements CaseLoop {
   readonly engine: Engine;
   readonly packets: number;
-  readonly gathered = [];
   readonly #arm: RingArm;
   readonly #trace: TracePlan;
   readonly #driver: DriverQueue;
@@ -81,6 +80,10 @@ class RingLoop implements CaseLoop {
     this.#atStart = this.#inventory();
     layOutTrace(engine, trace, engine.scratch.ptr);
     this.#setUpLoop();
+  }
+
+  gathers(): boolean {
+    return false;
   }
 
   run(passes: number): void {

@@ -22,9 +22,9 @@ export function measure(value: number): string {
   return value >= 100 ? count(Math.round(value)) : value.toFixed(value >= 10 ? 1 : value >= 1 ? 2 : 3);
 }
 
-/** A counter per packet: `0`, `1`, `0.0313`. */
+/** A counter per packet, with three significant digits, but never fewer than the integer part has: `0`, `0.0313`, `2048`. */
 export function perPacket(value: number): string {
-  return String(Number(value.toPrecision(3)));
+  return String(value >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 }
 
 /** Packets a second in millions. */
