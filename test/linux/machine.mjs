@@ -149,8 +149,7 @@ class Machine {
       raised = id;
     };
     const stray = await this.memory.strayWrites(this.nic, () => {
-      for (let k = 0; k < count; k++)
-        this.emulator.bus.send("net0-receive", this.host.frameOf(new Uint8Array(bytes).fill(k + 1)));
+      for (let k = 0; k < count; k++) this.host.send(this.host.frameOf(new Uint8Array(bytes).fill(k + 1)));
     });
     pci.raise_irq = raise;
     if (raised !== undefined) pci.raise_irq(raised);
