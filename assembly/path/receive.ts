@@ -41,16 +41,21 @@ import {
 /** ETH_HLEN: no frame is shorter. */
 const LEAST_FRAME: u32 = 14;
 
-/** One burst of at most `port.left` frames; how many the wire sent. */
+/** One burst of at most `port.left` frames; how many the wire sent, and 0 once the queue is broken. */
 export function receiveBurst(port: Port): u32 {
+  if (!isLive(port.device)) return 0;
   const count = burstPackets(port);
   chargeFrom(port);
   wireSends(port, count);
   poll(port);
-  port.left -= count;
-  advance(port, count);
+  // What was under way in a broken queue stays to be moved, so that nobody takes it for received.
+  const received = isLive(port.device);
+  if (received) {
+    port.left -= count;
+    advance(port, count);
+  }
   chargeTo(port);
-  return isLive(port.device) ? count : 0;
+  return received ? count : 0;
 }
 
 /** A pass begins anew behind its last frame. */

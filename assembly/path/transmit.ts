@@ -43,8 +43,9 @@ import {
 /** How much of a frame TOUCH_HEADER reads. */
 const HEADER_TOUCH: u32 = 64;
 
-/** One burst of at most `port.left`; how many packets are dealt with, sent or dropped. */
+/** One burst of at most `port.left`; how many packets are dealt with, sent or dropped, and 0 once the queue is broken. */
 export function transmitBurst(port: Port): u32 {
+  if (!isLive(port.device)) return 0;
   chargeFrom(port);
   if (port.reclaimAt == RECLAIM_NEXT_TRANSMIT) takeBack(port);
   else if (port.reclaimAt == RECLAIM_THRESHOLD && port.driver.numFree < port.reclaimBelow) takeBack(port);
@@ -62,11 +63,14 @@ export function transmitBurst(port: Port): u32 {
   } else if (added < burstPackets(port)) port.ringFull++;
 
   const got = devicePop(port, port.batch);
-  if (wireTakes(port, got)) deviceFinishAll(port, got);
+  const sent = wireTakes(port, got);
+  if (sent) deviceFinishAll(port, got);
   if (port.reclaimAt == RECLAIM_COMPLETION) takeBack(port);
+  chargeTo(port);
+  // What a broken queue has of a burst stays to be moved, so that nobody takes it for sent.
+  if (!sent) return 0;
   port.left -= dealt;
   advance(port, dealt);
-  chargeTo(port);
   // A device that has popped makes room for the next burst, even if this one added nothing.
   return dealt + got;
 }

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { RING_FORMATS } from "../../src/names.ts";
 import { fixedTraffic } from "../../src/net/traffic.ts";
-import { DriverBench, type DriverBenchOptions } from "../../src/system/driver-bench.ts";
+import { DriverBench, type DriverBenchOptions, type Operation } from "../../src/system/driver-bench.ts";
 import { DRIVER_RECORDS } from "../../src/system/records.ts";
 
 const module = readFileSync(new URL("../../build/vring.wasm", import.meta.url));
@@ -34,6 +35,28 @@ describe.each(["tx", "rx"] as const)("a bench in direction %s", (direction) => {
       bytes: before.bytes + bytes,
     });
     expect(bench.digests()).toEqual(fresh.digests());
+  });
+});
+
+describe.each(["tx", "rx"] as const)("a queue that breaks in direction %s", (direction) => {
+  test.each(RING_FORMATS)("is told of, in whichever burst of a pass that was: %s", async (format) => {
+    for (const count of [10, 77]) {
+      const bench = await open(direction, {
+        ...{ format, record: DRIVER_RECORDS.premapped, dma: "iommu-strict", traceOps: 1000 },
+        queues: [FRAMES.slice(0, count), FRAMES],
+      });
+      const { dma } = bench.engine.devices[0];
+      const mapped = bench.operations().filter(({ op, queue }) => op === "map" && queue === 0);
+      // The packet that is sent third, or the buffer that is posted third, which is the third from the top.
+      const { a, b } = mapped.at(direction === "tx" ? 2 : -3) as Operation;
+      dma.unmap(a, b, direction === "tx" ? "to-device" : "from-device");
+      expect(() => bench.run(1)).toThrow(expect.objectContaining({ code: "dma-fault" }));
+      expect(dma.counters().faults).toBe(1);
+      const { maps } = dma.counters();
+      expect(() => bench.run(1)).toThrow(expect.objectContaining({ code: "dma-fault" }));
+      expect(dma.counters()).toMatchObject({ maps, faults: 1 });
+      expect(bench.close()).toEqual({ ok: true, leaks: [] });
+    }
   });
 });
 
