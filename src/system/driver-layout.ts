@@ -224,7 +224,7 @@ export class PortWriter {
     const { kind } = rx;
     const ptr = this.#at(`port ${index} receive buffers`);
     const headroom = HEADROOM[kind];
-    const offset = frameOffset(record.headerBytes, sgs);
+    const offset = frameOffset(kind, record.headerBytes, sgs);
     this.#set(ptr, [
       [wasm.RX_RING_PAGES, this.#at("page control")],
       [wasm.RX_RING_SPACE, devices[0].space],
@@ -324,8 +324,9 @@ function writeElements(
   return at;
 }
 
-function frameOffset(headerBytes: number, sgs: number): number {
-  return sgs === 1 ? headerBytes : SPLIT_HEADER_OFFSET;
+/** Where a packet is built in place, header and frame have but 1536 bytes together, so that nothing lies between them. */
+function frameOffset(kind: RxKind, headerBytes: number, sgs: number): number {
+  return sgs === 1 || kind === "page-reuse-build" ? headerBytes : SPLIT_HEADER_OFFSET;
 }
 
 /** page-reuse follows its record; a packet built in place, and a buffer that is never mapped again, always are. */

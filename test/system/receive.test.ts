@@ -46,6 +46,15 @@ describe.each(BACKENDS)("receive through %s", (dma) => {
       expect(direct).toMatchObject({ maps: 2, unmaps: 2, pagesAllocated: 1 });
     });
 
+    it.each(RX_KINDS)("header and data apart, %s: the longest frame fits", async (rx) => {
+      const frames = framesOf(1518, 300);
+      for (const driver of ["virtio-net", "premapped"]) {
+        await received({ ...at, driver, rx, rxSgs: 2, queues: [frames] }, (bench) => {
+          expect(bench.digests()).toEqual([digestOf(frames)]);
+        });
+      }
+    });
+
     it("i40e with a prompt consumer: one sync for the CPU of 2048 bytes and one page reference, nothing else", async () => {
       const rates = await received({ ...at, driver: "i40e" }, (bench) => ratesOf(bench));
       for (const name of ["maps", "unmaps", "pagesAllocated", "pagesFreed", "syncsDevice"] as const) {
@@ -126,6 +135,15 @@ describe.each(BACKENDS)("receive through %s", (dma) => {
         });
       },
     );
+
+    it.each([
+      [256, { headerCopyBytes: 256 }],
+      [257, { headerCopyBytes: 48, pageReferences: 1 }],
+    ])("page-reuse: of a packet of %i bytes so much is copied: %o", async (bytes, copied) => {
+      const rates = await received({ ...at, driver: "i40e", bytes }, (bench) => ratesOf(bench));
+      const { headerCopyBytes, pageReferences } = rates;
+      expect({ headerCopyBytes, ...(pageReferences && { pageReferences }) }).toEqual(copied);
+    });
 
     it("small packets are copied whole and hold nothing: the same half goes back, however long they are held", async () => {
       const rates = await received(
