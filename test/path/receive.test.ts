@@ -261,6 +261,50 @@ it("page-pool: a page that others hold leaves the pool unmapped, and is freed by
   expect(bench.close()).toEqual({ ok: true, leaks: [] });
 });
 
+describe("the cache and the ring of a page pool", () => {
+  /** Numbers of pages by the order in which they were allocated, as they come back to the pool. */
+  async function recycled(count: number): Promise<number[]> {
+    const bench = await driverBench({
+      ...{ driver: "i40e", rx: "page-pool", direction: "rx" },
+      ...{ ringSize: 8, count, traceOps: 5000 },
+    });
+    bench.run(1);
+    const operations = bench.operations();
+    const pages = operations.flatMap(({ op, a }) => (op === "page-alloc" ? [a] : []));
+    expect(pages).toHaveLength(64);
+    closeClean(bench);
+    return operations.flatMap(({ op, a }) => (op === "page-reuse" ? [pages.indexOf(a)] : []));
+  }
+
+  it("the cache gives out the newest first, and is filled with 64 from the ring, oldest first", async () => {
+    const bulk = Array.from({ length: 64 }, (_, k) => k);
+    expect(await recycled(3 * 64)).toEqual([...bulk.toReversed(), ...bulk, ...bulk.toReversed()]);
+  });
+
+  it.each([
+    [8, 64],
+    [64, 64],
+    [128, 128],
+    [256, 256],
+  ])("for a ring of %i buffers %i pages are allocated, 64 at once", async (ringSize, pages) => {
+    const bench = await driverBench({ driver: "i40e", rx: "page-pool", direction: "rx", ringSize, count: 8 });
+    expect(bench.counters()).toMatchObject({ pagesAllocated: pages, maps: pages });
+    closeClean(bench);
+  });
+
+  it("the ring takes 1024 pages; what comes then leaves the pool, unmapped", async () => {
+    const bench = await driverBench({
+      ...{ driver: "i40e", rx: "page-pool", direction: "rx" },
+      ...{ count: 2048, hold: "all" },
+    });
+    bench.run(3);
+    const rates = ratesWhile(bench, () => bench.run(1));
+    const each = 1024 / 2048;
+    expect(rates).toMatchObject({ pagesReused: each, unmaps: each, pagesFreed: each, pagesAllocated: each });
+    closeClean(bench);
+  });
+});
+
 type Step =
   | { op: "run" | "hold" | "failPage" | "failMap" | "reserve"; value: number }
   | { op: "random"; value: boolean }
