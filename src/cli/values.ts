@@ -1,15 +1,16 @@
 /** What the values of options mean: numbers, names and lists, or a line that says what would be right. */
 import { UsageError } from "./errors.ts";
 
-/** Makes a value of what stands behind `option`. @throws UsageError */
-export type Parser<T> = (text: string, option: string) => T;
+/** Makes a value of what stands behind `option`; the error names `other`, which would be right as well. @throws UsageError */
+export type Parser<T> = (text: string, option: string, other?: string) => T;
 
 /** A whole number from `least` to `most`. */
 export function integer(least: number, most: number): Parser<number> {
-  return (text, option) => {
+  return (text, option, other) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
     if (value >= least && value <= most) return value;
-    throw wrong(option, text, `a whole number from ${least} to ${most} is`);
+    const right = `a whole number from ${least} to ${most}`;
+    throw wrong(option, text, other === undefined ? `${right} is` : `${right} and ${other} are`);
   };
 }
 
@@ -31,9 +32,9 @@ export function name<T extends string>(names: readonly T[]): Parser<T> {
   };
 }
 
-/** One of the names, or else what `parse` makes of it. */
+/** The name, or else what `parse` makes of it. */
 export function nameOr<T extends string, U>(known: T, parse: Parser<U>): Parser<T | U> {
-  return (text, option) => (text === known ? known : parse(text, option));
+  return (text, option) => (text === known ? known : parse(text, option, known));
 }
 
 /** Values with commas between them; one that stands there twice counts once. */

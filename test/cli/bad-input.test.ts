@@ -70,7 +70,7 @@ describe("one line on stderr, nothing on stdout and exit code 2 is what one gets
     [
       "a frame too short",
       "compare --frames 13",
-      /--frames: "13" is not possible; a whole number from 14 to 65550/,
+      /--frames: "13" is not possible; a whole number from 14 to 65550 and imix are/,
     ],
     ["a frame too short to cut", "compare --frames 14 --sg 19", /a frame of 14 bytes cannot be cut into 18/],
     ["a number that is none", "compare --rounds NaN", /--rounds: "NaN" is not possible/],
@@ -113,7 +113,7 @@ describe("one line on stderr, nothing on stdout and exit code 2 is what one gets
     [
       "a hold of everything by another name",
       "compare --drivers i40e --hold many",
-      /--hold: "many" is not poss/,
+      /--hold: "many" is not possible; a whole number from 0 to 65536 and all are/,
     ],
     ["a hold of less than nothing", "compare --drivers i40e --hold -1", /--hold/],
     [
