@@ -32,6 +32,8 @@ const TESTS = {
   coalesce: ["net/coalesce"],
   space: ["dma/space", "ring/refusal", "ring/hostile-split", "ring/hostile-packed"],
   barrier: ["conformance/barriers"],
+  log: ["host/page-log"],
+  suspend: ["device/suspend"],
   unpublished: ["conformance/queues"],
   order: ["wakeup/order", "conformance/barriers"],
 };

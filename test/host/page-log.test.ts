@@ -43,7 +43,7 @@ describe.each([
         features: ALL_FEATURES,
         driverOptions: { decline },
         // Rings of several pages, which a lap crosses.
-        engine: { queueSize: 1024, pageLog: true, bufferBytes: 1 << 18, ...memory() },
+        engine: { queueSize: 1024, pageLog: true, bufferBytes: 1 << 18, heapBytes: 1 << 16, ...memory() },
       });
       driver.start();
       engine.devices[0].logsPages = true;
@@ -85,6 +85,47 @@ describe.each([
 });
 
 describe("the log", () => {
+  it.each([
+    ["split", 0n],
+    ["split", Features.IN_ORDER],
+    ["packed", Features.RING_PACKED],
+    ["packed", Features.RING_PACKED | Features.IN_ORDER],
+  ])("is complete after each step of a completion, %s with features %s", async (_format, features) => {
+    const engine = await createEngine({ pageLog: true, queueSize: 1024, heapBytes: 4096, bufferBytes: 64 });
+    const { driver, device } = engine.connect(0, { features: Features.VERSION_1 | features });
+    engine.devices[0].logsPages = true;
+    const random = new Random(12);
+    let changes = 0;
+    const step = (call: () => void): void => {
+      const before = engine.bytes(0, engine.end).slice();
+      call();
+      const changed = changedPages(before, engine.bytes(0, engine.end), engine.sharedBase);
+      expect(engine.takeWrittenPages()).toEqual(expect.arrayContaining(changed));
+      changes += changed.length;
+    };
+    for (let round = 0; round < 200; round++) {
+      const count = random.int(1, 31);
+      for (let token = 0; token < count; token++) {
+        driver.add({ writable: [{ ptr: engine.buffers.ptr, bytes: 8 }], token });
+      }
+      driver.publish();
+      if (random.chance(50)) {
+        // One call, which may lie across the ring's end.
+        const popped = device.popBurst(count);
+        step(() => device.markPoppedUsed(popped));
+      }
+      for (const { handle } of device.pop()) {
+        step(() => device.markUsed(handle, random.chance(75) ? 8 : 7));
+        if (random.chance(5)) step(() => device.publishUsed());
+      }
+      step(() => device.publishUsed());
+      step(() => device.arm());
+      step(() => device.suppress());
+      driver.reclaim();
+    }
+    expect(changes).toBeGreaterThan(500);
+  });
+
   it.each(["swiotlb", "iommu-strict"] as const)(
     "behind %s holds the pages of the memory that were really written",
     async (backend) => {
