@@ -11,10 +11,13 @@ import {
   type TableSource,
 } from "../../src/names.ts";
 import type { Segment } from "../../src/queue.ts";
+import { Canaries } from "../support/canaries.ts";
 import { BACKENDS, type DmaPair, pairBehind } from "../support/dma.ts";
 import { createEngine } from "../support/engine.ts";
 import { Random } from "../support/random.ts";
-import { defaultFeatures, features } from "../support/rig.ts";
+import { RawPackedDevice } from "../support/raw-packed.ts";
+import { RawSplitDevice } from "../support/raw-split.ts";
+import { defaultFeatures, enginePackedPlaces, engineSplitPlaces, features } from "../support/rig.ts";
 
 const SOURCES = Object.keys(TABLE_SOURCES) as TableSource[];
 const CASES = RING_FORMATS.flatMap((format) => BACKENDS.map((backend) => [format, backend] as const));
@@ -280,6 +283,61 @@ describe.each(CASES)("a %s queue behind %s", (format, backend) => {
       expect(owner.dma.liveMappings).toBe(0);
     },
   );
+});
+
+describe.each(CASES)("a device that lies to a %s queue behind %s", (format, backend) => {
+  it("H-D-01: a buffer that it completes twice is unmapped once, and the rest at detach", async () => {
+    const pair = await pairBehind(format, backend, { tables: "freelist" });
+    const { engine, owner, driver, device } = pair;
+    device.stop();
+    const start = owner.dma.domainUse();
+    for (let token = 0; token < 3; token++) driver.add({ ...elements(pair, 2, 1), token });
+    driver.publish();
+    const places = engineSplitPlaces(engine, 8);
+    if (format === "split") {
+      const peer = new RawSplitDevice(engine.memory, places);
+      const [head] = peer.heads();
+      for (let k = 0; k < 2; k++) peer.use({ id: head }, 5);
+      peer.publish();
+    } else {
+      const peer = new RawPackedDevice(engine.memory, enginePackedPlaces(engine, 8));
+      for (let k = 0; k < 2; k++) peer.use({ id: 0, slots: 1 }, 5);
+      peer.publish();
+    }
+    expect(driver.reclaim()).toEqual([{ token: 0, len: 5 }]);
+    expect(driver.reclaimBurst(4)).toBe(0);
+    expect(driver.violation).toMatchObject({ code: "used-id-not-outstanding" });
+    expect(owner.dma.counters()).toMatchObject({ maps: 12, unmaps: 4 });
+    driver.stop();
+    expect(driver.detach().sort()).toEqual([1, 2]);
+    expect(owner.dma.counters()).toMatchObject({ maps: 12, unmaps: 12 });
+    expect(owner.dma.domainUse()).toEqual(start);
+  });
+
+  it("H-D-04: junk in tables and descriptors changes nothing of what is unmapped", async () => {
+    const pair = await pairBehind(format, backend, { tables: "freelist" });
+    const { engine, owner, driver, device } = pair;
+    const start = owner.dma.domainUse();
+    const guarded = { ptr: engine.buffers.ptr + 9 * 4096, bytes: 4096 };
+    const canaries = new Canaries(engine.memory, guarded, []);
+    for (const [readable, writable] of [
+      [2, 1],
+      [1, 0],
+    ])
+      driver.add({ ...elements(pair, readable, writable), token: readable });
+    driver.publish();
+    device.pop();
+    for (const name of ["tables", "descriptor area"]) {
+      const { ptr, bytes } = engine.region(`queue 0 ${name}`);
+      engine.bytes(ptr, bytes).fill(0xa7);
+    }
+    driver.stop();
+    device.stop();
+    expect(driver.detach().length).toBe(2);
+    expect(owner.dma.counters()).toMatchObject({ maps: 5, unmaps: 5 });
+    expect(owner.dma.domainUse()).toEqual(start);
+    expect(canaries.dead()).toEqual([]);
+  });
 });
 
 /** What stands at its start again once a refused buffer is forgotten. */
