@@ -2,9 +2,10 @@
 import { Bench } from "tinybench";
 import type { Engine, EngineOptions } from "../engine.ts";
 import type { EngineLimits } from "../layout.ts";
+import type { Operation } from "../system/operations.ts";
 import type { Arm } from "./arms.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
-import type { CaseFields, Counters, QueueResult, TracedOperation } from "./result.ts";
+import type { CaseFields, Counters, QueueResult } from "./result.ts";
 
 /** Least packets of the counted run. */
 const COUNTED_PACKETS = 100_000;
@@ -56,7 +57,7 @@ export interface CaseLoop {
   /** FNV-1a 64 over length and bytes of every packet, as the far side gets it. Moves them, untimed. */
   digest(): string;
   /** The first operations of the first pass, where they were asked for. */
-  operations?(): TracedOperation[] | undefined;
+  operations?(): Operation[] | undefined;
   /** Starts to count; what it returns says what was counted since then. */
   counting(): () => Counted;
   /** @throws CompareFailure when something is not where it was at the start. Ends the case. */
@@ -108,7 +109,7 @@ export class CaseBench {
   }
 
   /** The first operations of the first pass, where they were asked for. */
-  operations(): TracedOperation[] | undefined {
+  operations(): Operation[] | undefined {
     return this.#loop.operations?.();
   }
 

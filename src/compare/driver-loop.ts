@@ -7,6 +7,7 @@ import {
   DriverBench,
   type DriverBenchOptions,
   MAX_RX_FRAME,
+  type Operation,
   type PathCounters,
 } from "../system/driver-bench.ts";
 import type { CaseLoop, CasePlan, Counted } from "./bench.ts";
@@ -18,7 +19,6 @@ import {
   type DmaCounters,
   type DriverFields,
   type QueueResult,
-  type TracedOperation,
 } from "./result.ts";
 import { PACKETS_A_PASS } from "./trace.ts";
 
@@ -193,7 +193,7 @@ class DriverLoop implements CaseLoop {
     return digestOf(this.#attempt(() => this.#bench.digests()));
   }
 
-  operations(): TracedOperation[] | undefined {
+  operations(): Operation[] | undefined {
     return this.#traces ? this.#bench.operations() : undefined;
   }
 

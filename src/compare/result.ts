@@ -4,6 +4,7 @@
  * The schema's number stays while fields are only added, and goes up when one goes away or comes to mean something
  * else; so whoever reads the JSON must not mind fields that it doesn't know.
  */
+import type { Operation } from "../system/operations.ts";
 
 export const RESULT_SCHEMA = 1;
 
@@ -130,21 +131,12 @@ export interface DriverFields {
   direction: "tx" | "rx";
 }
 
-/** One of the first operations of a queue, in their order. */
-export interface TracedOperation {
-  op: string;
-  queue: number;
-  /** What the numbers are depends on the operation: place or handle, and bytes, for most. */
-  a: number;
-  b: number;
-}
-
 /** `virtio-net/direct/rx`, with a part for every further dimension that has several values. */
 export interface DriverCaseResult extends CaseResult, DriverFields {
   counters: Counters & DmaCounters;
   perQueue: QueueResult[];
-  /** With `--trace-ops`. */
-  operations?: TracedOperation[];
+  /** With `--trace-ops`: the first ones of all queues, in their order. */
+  operations?: Operation[];
 }
 
 export function isDriverCase(c: CaseResult): c is DriverCaseResult {

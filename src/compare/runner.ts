@@ -2,6 +2,7 @@
 import { Engine, type EngineOptions } from "../engine.ts";
 import { bytesNeeded } from "../layout.ts";
 import { type Traffic, trafficDigest } from "../net/traffic.ts";
+import type { Operation } from "../system/operations.ts";
 import { CaseBench, type CasePlan, type Counted, macrotask } from "./bench.ts";
 import { type DriverDimensions, nameDriverDimensions, planDriverArms } from "./driver-arms.ts";
 import { planDriverCases } from "./driver-loop.ts";
@@ -12,7 +13,6 @@ import {
   type Comparison,
   type Environment,
   RESULT_SCHEMA,
-  type TracedOperation,
   type Workload,
 } from "./result.ts";
 import { type Dimensions, nameRingDimensions, planRingArms } from "./ring-arms.ts";
@@ -174,7 +174,7 @@ interface Prepared {
   bench: CaseBench;
   digest: string;
   counted: Counted;
-  operations: TracedOperation[] | undefined;
+  operations: Operation[] | undefined;
   /** ns per packet of every iteration, one list for each round. */
   rounds: number[][];
   /** Packets of each round. */

@@ -15,10 +15,10 @@ import {
 } from "./driver-counters.ts";
 import { driverLimits, PortWriter } from "./driver-layout.ts";
 import { type DriverBenchOptions, type DriverSettings, resolveOptions } from "./driver-options.ts";
-import { type Operation, printOperations, readOperations } from "./operations.ts";
+import { type Operation, readOperations } from "./operations.ts";
 
 export type { PathCounters } from "./driver-counters.ts";
-export { type DriverBenchOptions, MAX_RX_FRAME } from "./driver-options.ts";
+export { type DriverBenchOptions, type DriverSettings, MAX_RX_FRAME } from "./driver-options.ts";
 export type { Operation } from "./operations.ts";
 
 export interface LeakReport {
@@ -189,11 +189,6 @@ export class DriverBench {
   /** What was recorded, up to `traceOps`. Allocates. */
   operations(): Operation[] {
     return this.settings.traceOps > 0 ? readOperations(this.engine) : [];
-  }
-
-  /** The trace as lines of text. */
-  printOperations(): string {
-    return printOperations(this.operations());
   }
 
   /** Stops the queues, drops what consumers hold, unmaps and frees everything, and says what did not come back. */

@@ -1,23 +1,16 @@
 /** What a driver bench counts: for each queue, and summed. */
+import type { DmaCounters } from "../dma.ts";
 import type { Engine } from "../engine.ts";
 import type { DriverSettings } from "./driver-options.ts";
 
-/** What was done since the bench was made; totals, not per packet. */
-export interface PathCounters {
+/**
+ * What was done since the bench was made; totals, not per packet. What an IOMMU counts is its device's, so it is in the
+ * sum alone, and 0 for a queue.
+ */
+export interface PathCounters extends DmaCounters {
   /** Packets that the consumer got, or that the wire got, and their frames' bytes. */
   packets: number;
   bytes: number;
-  maps: number;
-  unmaps: number;
-  mapFailures: number;
-  syncsCpu: number;
-  syncsDevice: number;
-  syncBytesAsked: number;
-  syncBytesCopied: number;
-  bounceBytes: number;
-  weakOrderings: number;
-  /** Accesses of the device that were refused. */
-  faults: number;
   pagesAllocated: number;
   pagesFreed: number;
   /** Buffers posted again without a page allocation. */
@@ -32,12 +25,6 @@ export interface PathCounters {
   /** Packets that were copied into one buffer before transmit, and their bytes. */
   flattened: number;
   flattenedBytes: number;
-  /** The device's, so in the sum alone, and 0 for a queue. */
-  iotlbHits: number;
-  iotlbMisses: number;
-  invalidations: number;
-  flushes: number;
-  staleAccesses: number;
   tableTakes: number;
   tableHits: number;
   heapFalls: number;

@@ -2,7 +2,7 @@
 import * as abi from "../../assembly/abi.ts";
 import type { Engine } from "../engine.ts";
 
-/** One recorded operation; what `a` and `b` are depends on `op`. */
+/** One recorded operation; what `a` and `b` are depends on `op`: place or handle, and bytes, for most. */
 export interface Operation {
   op: string;
   queue: number;
@@ -10,19 +10,29 @@ export interface Operation {
   b: number;
 }
 
-/** What the two numbers of an operation are called. */
-const OPERATIONS: Readonly<Record<number, readonly [name: string, a: string, b: string]>> = {
-  [abi.OP_MAP]: ["map", "dma", "bytes"],
-  [abi.OP_UNMAP]: ["unmap", "dma", "bytes"],
-  [abi.OP_SYNC_CPU]: ["sync-cpu", "dma", "bytes"],
-  [abi.OP_SYNC_DEVICE]: ["sync-device", "dma", "bytes"],
-  [abi.OP_PAGE_ALLOC]: ["page-alloc", "page", "references"],
-  [abi.OP_PAGE_FREE]: ["page-free", "page", "references"],
-  [abi.OP_PAGE_REUSE]: ["page-reuse", "page", "offset"],
-  [abi.OP_REFILL]: ["refill", "buffers", "free"],
-  [abi.OP_TRANSMIT]: ["transmit", "buffers", "free"],
-  [abi.OP_RECLAIM]: ["reclaim", "buffers", "free"],
-  [abi.OP_RECEIVE]: ["receive", "bytes", "copied"],
+const NAMES: Readonly<Record<number, string>> = {
+  [abi.OP_MAP]: "map",
+  [abi.OP_UNMAP]: "unmap",
+  [abi.OP_SYNC_CPU]: "sync-cpu",
+  [abi.OP_SYNC_DEVICE]: "sync-device",
+  [abi.OP_PAGE_ALLOC]: "page-alloc",
+  [abi.OP_PAGE_FREE]: "page-free",
+  [abi.OP_PAGE_REUSE]: "page-reuse",
+  [abi.OP_REFILL]: "refill",
+  [abi.OP_TRANSMIT]: "transmit",
+  [abi.OP_RECLAIM]: "reclaim",
+  [abi.OP_RECEIVE]: "receive",
+};
+
+/** What the two numbers of an operation are, in words; every other operation has a handle and bytes. */
+const MEANINGS: Readonly<Record<string, (a: number, b: number) => string>> = {
+  "page-alloc": (page, references) => `${place(page)}  ${references} reference${references === 1 ? "" : "s"}`,
+  "page-free": (page) => place(page),
+  "page-reuse": (page, offset) => `${place(page)}  next at byte ${offset}`,
+  refill: (posted, free) => `${posted} posted, ${free} descriptors free`,
+  transmit: (added, free) => `${added} added, ${free} descriptors free`,
+  reclaim: (taken, free) => `${taken} taken back, ${free} descriptors free`,
+  receive: (bytes, copied) => `${bytes} bytes, ${copied} of them copied`,
 };
 
 const RECORD_WORDS = 4;
@@ -34,18 +44,18 @@ export function readOperations(engine: Engine): Operation[] {
   const first = wasm.opTraceBytes(0) >>> 2;
   return Array.from({ length: Math.min(capacity, count) }, (_, k) => {
     const [op, queue, a, b] = words.subarray(first + k * RECORD_WORDS);
-    return { op: OPERATIONS[op][0], queue, a, b };
+    return { op: NAMES[op], queue, a, b };
   });
 }
 
-/** One line each: number, queue, operation, and its two numbers by name; places and handles in hex. */
-export function printOperations(operations: readonly Operation[]): string {
-  const names = new Map(Object.values(OPERATIONS).map(([name, a, b]) => [name, [a, b]]));
-  return operations
-    .map(({ op, queue, a, b }, k) => {
-      const [first, second] = names.get(op) ?? ["a", "b"];
-      const value = first === "dma" || first === "page" ? `0x${a.toString(16)}` : a;
-      return `${k} queue ${queue} ${op} ${first}=${value} ${second}=${b}`;
-    })
-    .join("\n");
+/** One line for each: queue, operation, and what its two numbers say; places and handles in hex. */
+export function operationLines(operations: readonly Operation[]): string[] {
+  return operations.map(({ op, queue, a, b }) => {
+    const meaning = MEANINGS[op]?.(a, b) ?? `${place(a)}  ${b} bytes`;
+    return `queue ${queue}  ${op.padEnd(11)}  ${meaning}`;
+  });
+}
+
+function place(at: number): string {
+  return at.toString(16).padStart(8, "0");
 }
