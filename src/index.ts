@@ -54,6 +54,7 @@ export {
   TABLE_SOURCES,
   type TableSource,
 } from "./names.ts";
+export { QUEUE_COUNTS, queueOf } from "./net/flows.ts";
 export * from "./net/pcap.ts";
 export * from "./net/traffic.ts";
 export { NET_FEATURE_RULES, NetFeatures } from "./net-features.ts";
@@ -68,5 +69,23 @@ export {
   QUEUE_DEVICE,
   QUEUE_DRIVER,
 } from "./registers.ts";
+export {
+  DriverBench,
+  type DriverBenchOptions,
+  type DriverSettings,
+  type LeakReport,
+  MAX_RX_FRAME,
+  type PathCounters,
+} from "./system/driver-bench.ts";
+export { type Operation, operationLines } from "./system/operations.ts";
+export {
+  DRIVER_RECORDS,
+  type DriverRecord,
+  type ReclaimAt,
+  RX_KINDS,
+  type RxKind,
+  type RxPolicy,
+  type TxPolicy,
+} from "./system/records.ts";
 export { connectInProcess, type InProcessOptions } from "./transport/in-process.ts";
 export { VirtioDevice } from "./virtio-device.ts";

@@ -18,3 +18,15 @@ test("examples/virtio-net.mjs sends a large packet in segments and gets it back 
     "device: tx_gso_segments 7, rx_gso_packets_coalesced 1, rx_drops 0",
   ]);
 });
+
+test("examples/drivers.mjs counts what a packet costs under each policy, and shows the order of operations", () => {
+  const lines = succeed(root, process.execPath, "examples/drivers.mjs").trim().split("\n");
+  expect(lines).toHaveLength(4 * 5 + 9);
+  expect(lines[0]).toBe(
+    "direct, virtio-net: maps 1, unmaps 1, syncsCpu 0, syncsDevice 0, pagesAllocated 1, bounceBytes 0",
+  );
+  expect(lines[9]).toBe(
+    "swiotlb, pooled: maps 0, unmaps 0, syncsCpu 1, syncsDevice 1, pagesAllocated 0, bounceBytes 1530",
+  );
+  expect(lines.at(-1)).toBe("queue 0  receive      1518 bytes, 42 of them copied");
+});
