@@ -84,6 +84,7 @@ export const DRIVER_LIVE_TABLES: u32 = offsetof<DriverQueue>("liveTables");
 export const DRIVER_HIGH_WATER: u32 = offsetof<DriverQueue>("highWater");
 export const DRIVER_MAPPINGS: u32 = offsetof<DriverQueue>("mappings");
 export const DRIVER_MAPPING_STRIDE: u32 = offsetof<DriverQueue>("mappingStride");
+export const DRIVER_RINGS: u32 = offsetof<DriverQueue>("rings");
 export const DRIVER_MAPPED_BYTES: u32 = offsetof<DriverQueue>("mappedBytes");
 export const DRIVER_ADDED: u32 = offsetof<DriverQueue>("added");
 export const DRIVER_RECLAIMED: u32 = offsetof<DriverQueue>("reclaimed");

@@ -80,7 +80,6 @@ export class Dma {
   readonly #engine: Engine;
   readonly #index: number;
   readonly #space: number;
-  readonly #coherent = new Map<number, { dma: number; bytes: number }>();
   #backend: DmaBackend = "direct";
 
   /** @internal Made by the device. */
@@ -107,9 +106,7 @@ export class Dma {
     if (backend !== "direct" && !limits.dma?.backends.includes(backend))
       throw new ConfigError(`no memory is reserved for ${backend}: name it in dma.backends`);
     this.#checkIdle();
-    for (const { dma, bytes } of this.#coherent.values())
-      this.#engine.wasm.spaceUnmapCoherent(this.#space, dma, bytes);
-    this.#coherent.clear();
+    for (let queue = 0; queue < limits.queues; queue++) this.#unmapRings(queue);
     this.#setWord(wasm.SPACE_COPY_READ_ONLY.value, settings.copyIn === "device-reads" ? 1 : 0);
     const kind = DMA_BACKENDS[backend];
     if (backend === "swiotlb") {
@@ -203,15 +200,29 @@ export class Dma {
     return BigInt.asUintN(64, BigInt(dma) + delta);
   }
 
-  /** @internal Where the device finds memory that both share while queues live; mapped once, until the backend changes. */
-  coherent(ptr: number, bytes: number): number {
-    let mapping = this.#coherent.get(ptr);
-    if (mapping === undefined) {
-      mapping = { dma: this.#engine.wasm.spaceMapCoherent(this.#space, ptr, bytes) >>> 0, bytes };
-      if (mapping.dma === abi.DMA_MAPPING_ERROR) throw new DmaMapError(this.failure, this.#index);
-      this.#coherent.set(ptr, mapping);
+  /**
+   * @internal The handle of a queue's ring areas, which lie one behind the other: mapped once, until the device's backend
+   * changes or the queue becomes another device's. It stands in the driver half's block, so that a snapshot has it.
+   * @throws DmaMapError
+   */
+  rings(queue: number): number {
+    const { wasm, u32 } = this.#engine;
+    const driver = this.#engine.region(`queue ${queue} driver`).ptr;
+    const [space, handle] = [wasm.QUEUE_SPACE.value, wasm.DRIVER_RINGS.value].map(
+      (at) => (driver + at) >>> 2,
+    );
+    const { ptr, bytes } = this.#ringAreas(queue);
+    if (u32[handle] !== 0 && u32[space] !== this.#space) {
+      wasm.spaceUnmapCoherent(u32[space], u32[handle], bytes);
+      u32[handle] = 0;
     }
-    return mapping.dma;
+    if (u32[handle] === 0) {
+      const mapped = wasm.spaceMapCoherent(this.#space, ptr, bytes) >>> 0;
+      if (mapped === abi.DMA_MAPPING_ERROR) throw new DmaMapError(this.failure, this.#index);
+      u32[space] = this.#space;
+      u32[handle] = mapped;
+    }
+    return u32[handle];
   }
 
   /** Why the last mapping failed, a DMA_E_* code. */
@@ -323,6 +334,22 @@ export class Dma {
   }
   #domainCounter(offset: number): number {
     return this.#domain === 0 ? 0 : this.#engine.readU64(this.#domain + offset);
+  }
+
+  /** Before the backend changes: the rings of a queue of this device are not mapped any more. */
+  #unmapRings(queue: number): void {
+    const { wasm, u32 } = this.#engine;
+    const driver = this.#engine.region(`queue ${queue} driver`).ptr;
+    const handle = (driver + wasm.DRIVER_RINGS.value) >>> 2;
+    if (u32[handle] === 0 || u32[(driver + wasm.QUEUE_SPACE.value) >>> 2] !== this.#space) return;
+    wasm.spaceUnmapCoherent(this.#space, u32[handle], this.#ringAreas(queue).bytes);
+    u32[handle] = 0;
+  }
+
+  #ringAreas(queue: number): { ptr: number; bytes: number } {
+    const { ptr } = this.#engine.region(`queue ${queue} descriptor area`);
+    const last = this.#engine.region(`queue ${queue} device area`);
+    return { ptr, bytes: last.ptr + last.bytes - ptr };
   }
 
   /** What a device behind the bounce pool sees: the coherent areas of all queues, and the pool. */

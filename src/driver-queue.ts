@@ -106,12 +106,14 @@ export class DriverQueue extends QueueHalf {
     this.#reclaimedView = engine.words(`queue ${index} staging reclaimed`);
     this.#staged = this.#stagedView.byteOffset;
     this.#reclaimed = this.#reclaimedView.byteOffset;
+    // Nothing of a queue that runs, or whose buffers are out, is overwritten.
+    if (config !== null) {
+      if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
+      if (this.outstanding !== 0) throw new RefusedError(abi.R_OUTSTANDING, index, 0);
+    }
     const bus = this.#busAddresses();
     this.addresses = { desc: bus("descriptor"), driverArea: bus("driver"), deviceArea: bus("device") };
     if (config === null) return;
-    // Nothing of a queue that runs, or whose buffers are out, is overwritten.
-    if (this.state !== "stopped") throw new RefusedError(abi.R_QUEUE_LIVE, index, 0);
-    if (this.outstanding !== 0) throw new RefusedError(abi.R_OUTSTANDING, index, 0);
     stored.write(features, format);
     this.#configure(config);
     this.#configureTables(config);
@@ -343,8 +345,7 @@ export class DriverQueue extends QueueHalf {
     const area = (name: string): Region => engine.region(`queue ${index} ${name} area`);
     if (!this.#maps) return (name) => device.busAddress(area(name).ptr);
     const { ptr } = area("descriptor");
-    const last = area("device");
-    const handle = device.dma.coherent(ptr, last.ptr + last.bytes - ptr);
+    const handle = device.dma.rings(index);
     return (name) => device.dma.busAddress(handle + (area(name).ptr - ptr));
   }
 

@@ -82,6 +82,8 @@ export class DriverQueue extends Queue {
   /** The handle of the cached tables while they are mapped as a whole, and how many bytes they are; 0 while they are not. */
   mappedTables: u32;
   mappedBytes: u32;
+  /** The handle of the ring areas, which the host maps as coherent memory; 0 while they are not. */
+  rings: u32;
 
   // A table's entry is the sum of {ptr, len}, widened to u64, and a template {bus delta, flags}. They are
   // kept here because in a loop a constant vector takes three instructions, and a load one.

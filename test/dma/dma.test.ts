@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { BOUNCE_SLOT, DMA_MAPPING_ERROR, DMA_TO_DEVICE } from "../../assembly/abi.ts";
 import type { Engine, EngineOptions } from "../../src/engine.ts";
+import { DEFAULT_FEATURES, Features } from "../../src/features.ts";
 import { DMA_BACKENDS, type DmaBackend } from "../../src/names.ts";
 import { createEngine } from "../support/engine.ts";
 
@@ -109,6 +110,28 @@ describe.each(Object.keys(DMA_BACKENDS) as DmaBackend[])("the DMA API behind %s"
     half.stop();
     device.setDma("direct");
     expect(device.dma.counters().maps).toBe(0);
+  });
+
+  it("maps rings once, whoever asks, and ends that when the queue becomes another device's or the backend changes", async () => {
+    const engine = await behind(backend, { devices: 2 });
+    const features = DEFAULT_FEATURES | Features.ACCESS_PLATFORM;
+    const mappings = (): (number | undefined)[] => engine.devices.map(({ dma }) => dma.domainUse()?.mappings);
+    const none = backend.startsWith("iommu") ? 0 : undefined;
+    const one = none === 0 ? 1 : none;
+    for (const device of [0, 0, 1, 1, 0]) {
+      const { driver, device: half } = engine.connect(0, { features, device });
+      expect(mappings()).toEqual(device === 0 ? [one, none] : [none, one]);
+      // Not while it runs.
+      expect(() => engine.driverQueue(0, { features, device: 1 - device })).toThrow(refused("queue-live"));
+      expect(mappings()).toEqual(device === 0 ? [one, none] : [none, one]);
+      driver.stop();
+      half.stop();
+    }
+    const before = engine.devices[0].dma.counters();
+    expect(before).toMatchObject({ maps: 0, unmaps: 0 });
+    engine.devices[0].setDma("direct");
+    engine.devices[0].setDma(backend);
+    expect(mappings()).toEqual([none, none]);
   });
 
   it("records map, unmap and sync in their order, as many as there is room for", async () => {

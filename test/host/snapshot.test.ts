@@ -82,6 +82,8 @@ describe("a running device", () => {
       let rig = await echoRig(options);
       rig.driver.start();
       expect(rig.driver.features & Features.ACCESS_PLATFORM).not.toBe(0n);
+      const start = rig.engine.devices[0].dma.domainUse();
+      const { addresses } = rig.driver.queue(0);
       let sent = 0;
       for (let step = 0; step < 400; step++) {
         if (rig.driverKind.send(0, sent)) sent++;
@@ -98,6 +100,9 @@ describe("a running device", () => {
       const { maps, unmaps } = rig.engine.devices[0].dma.counters();
       expect(maps).toBe(unmaps);
       expect(maps).toBeGreaterThan(sent);
+      // The rings too: they are mapped once, wherever they were moved.
+      expect(rig.engine.devices[0].dma.domainUse()).toEqual(start);
+      expect(rig.driver.queue(0).addresses).toEqual(addresses);
       // An engine whose device has no such backend is another one.
       const direct = await echoRig({ ...options, prepare: undefined });
       expect(() => direct.engine.restore(rig.engine.snapshot())).toThrow(
