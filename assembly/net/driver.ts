@@ -115,6 +115,14 @@ export class NetDriver {
   /** Why the last burst stopped at a record (R_NET_*), and at which. */
   refusal: u32;
   refusalIndex: u32;
+
+  // What bring-up has decided, which the host goes by: pairs that are set up, the control queue, and the shared
+  // memory for commands and for frames that are to be sent
+  setUpPairs: u32;
+  controlQueue: u32;
+  commands: u32;
+  sendArea: u32;
+  sendAreaBytes: u32;
 }
 
 @inline
@@ -141,6 +149,8 @@ export function netDriverBytes(pairs: u32, queueSize: u32, records: u32, dataByt
 export function netDriverInit(ptr: u32, pairs: u32, queueSize: u32, records: u32, dataBytes: u32): void {
   const net = changetype<NetDriver>(ptr);
   net.pairs = pairs;
+  net.setUpPairs = 1;
+  net.controlQueue = 2;
   let at = ptr + aligned(offsetof<NetDriver>());
   net.queues = at;
   at += 2 * pairs * NET_DRIVER_QUEUE_BYTES;

@@ -196,6 +196,8 @@ export class NetDriver implements DriverKind {
       );
     }
     this.#sendArea = { ptr: at, bytes: ptr + bytes - at };
+    this.#block.set(this.engine.wasm.NET_DRIVER_SEND_AREA.value, at);
+    this.#block.set(this.engine.wasm.NET_DRIVER_SEND_AREA_BYTES.value, ptr + bytes - at);
     // N-D-13: every receive queue that is to be used.
     for (let pair = 0; pair < this.#pairs; pair++) this.engine.wasm.netDriverFill(this.ptr, pair);
   }
@@ -246,14 +248,18 @@ export class NetDriver implements DriverKind {
   }
 
   restored(core: DriverHost): void {
-    this.#learn(core);
+    const { wasm } = this.engine;
+    this.#core = core;
+    this.#config = this.#readConfig();
     this.#lost = [];
-    if (!core.running) return;
-    const { ptr, bytes } = this.#options.area ?? this.engine.buffers;
-    let at = this.#placeCommands();
-    for (let index = 0; index < 2 * this.#pairs; index++)
-      at += this.#buffersOf(index, core.queue(index)).bytes;
-    this.#sendArea = { ptr: at, bytes: ptr + bytes - at };
+    // Bring-up's decisions, not what the config space would lead to now: it may be another than at bring-up.
+    this.#pairs = this.#block.get(wasm.NET_DRIVER_SET_UP_PAIRS.value);
+    this.#controlQueue = this.#block.get(wasm.NET_DRIVER_CONTROL_QUEUE.value);
+    this.#sendArea = {
+      ptr: this.#block.get(wasm.NET_DRIVER_SEND_AREA.value),
+      bytes: this.#block.get(wasm.NET_DRIVER_SEND_AREA_BYTES.value),
+    };
+    this.commands.place(this.#block.get(wasm.NET_DRIVER_COMMANDS.value), COMMAND_BYTES, ANSWER_BYTES);
     this.commands.restored();
   }
 
@@ -306,7 +312,10 @@ export class NetDriver implements DriverKind {
       : new RefusedError(refusal, 0, this.#block.get(wasm.NET_DRIVER_REFUSAL_INDEX.value));
   }
 
-  /** Tokens of frames that a reset took back: nobody knows whether they were sent (2.1.1). Allocates. */
+  /**
+   * Tokens of frames that a reset took back: nobody knows whether they were sent (2.1.1). A snapshot doesn't hold
+   * them: take them before it is taken. Allocates.
+   */
   takeLost(): number[] {
     const lost = this.#lost;
     this.#lost = [];
@@ -454,6 +463,8 @@ export class NetDriver implements DriverKind {
     const most = this.engine.limits.net?.pairs ?? 1;
     this.#pairs = Math.min(maxPairs, this.#options.pairs ?? most, most);
     this.#controlQueue = 2 * maxPairs;
+    this.#block.set(this.engine.wasm.NET_DRIVER_SET_UP_PAIRS.value, this.#pairs);
+    this.#block.set(this.engine.wasm.NET_DRIVER_CONTROL_QUEUE.value, this.#controlQueue);
     return this.#config;
   }
 
@@ -461,6 +472,7 @@ export class NetDriver implements DriverKind {
   #placeCommands(): number {
     const at = alignUp((this.#options.area ?? this.engine.buffers).ptr, abi.CACHE_LINE);
     this.commands.place(at, COMMAND_BYTES, ANSWER_BYTES);
+    this.#block.set(this.engine.wasm.NET_DRIVER_COMMANDS.value, at);
     return at + COMMAND_BYTES + ANSWER_BYTES;
   }
 

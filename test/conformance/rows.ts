@@ -173,7 +173,7 @@ export const AREAS: readonly Area[] = [
       { id: "H-D-02", level: "", section: "", text: "more used than outstanding: error" },
       { id: "H-D-03", level: "", section: "", text: "a length above the capacity is clamped and counted" },
       { id: "H-D-04", level: "", section: "", text: "free lists, links and lengths come from private memory" },
-      { id: "H-D-05", level: "", section: "", text: "bad num_buffers of received packets", notHere: "num_buffers is in the network device's header, which comes later" },
+      { id: "H-D-05", level: "", section: "", text: "bad num_buffers of received packets" },
       { id: "H-B-01", level: "", section: "", text: "loading an index or flags is an acquire" },
       { id: "H-B-02", level: "", section: "", text: "junk event words: at worst notifications too many, none lost" },
     ],

@@ -213,7 +213,7 @@ describe.each(RING_FORMATS)("a hostile device, %s", (format) => {
     ["0", 0, 1],
     ["65535", 65535, 1],
     ["one more than there are", 4, 3],
-  ])("breaks the queue by a num_buffers of %s", async (_name, numBuffers, parts) => {
+  ])("H-D-05: breaks the queue by a num_buffers of %s", async (_name, numBuffers, parts) => {
     const rig = await start(F.MRG_RXBUF);
     const { ptr, bytes } = rig.drv.sendArea;
     const canaries = new Canaries(rig.engine.memory, { ptr, bytes }, []);

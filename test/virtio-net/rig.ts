@@ -9,7 +9,7 @@ import type { DriverHost, DriverKind, QueuePlan } from "../../src/driver/kind.ts
 import { NetDriver, type NetDriverOptions } from "../../src/driver/net.ts";
 import type { Engine, EngineOptions } from "../../src/engine.ts";
 import { Features } from "../../src/features.ts";
-import type { RingFormat } from "../../src/names.ts";
+import type { DmaBackend, RingFormat } from "../../src/names.ts";
 import { NetFeatures as F, NET_FEATURE_RULES } from "../../src/net-features.ts";
 import { type NetHeader, readNetHeader, writeNetHeader } from "../../src/net-records.ts";
 import { connectInProcess } from "../../src/transport/in-process.ts";
@@ -29,6 +29,10 @@ export interface NetRigOptions {
   engine?: EngineOptions;
   device?: NetDeviceOptions;
   driver?: NetDriverOptions;
+  /** The DMA backend of the device; then ACCESS_PLATFORM is among the features. Default: none. */
+  backend?: DmaBackend;
+  /** Whether the pair is brought up. Default true. */
+  start?: boolean;
 }
 
 const RESERVED = Features.INDIRECT_DESC | Features.EVENT_IDX | Features.RING_RESET | Features.SUSPEND;
@@ -36,19 +40,24 @@ const RESERVED = Features.INDIRECT_DESC | Features.EVENT_IDX | Features.RING_RES
 /** Everything of the device type that both halves know. */
 export const ALL_NET = (1n << 128n) - 1n - ((1n << 50n) - (1n << 24n));
 
-function featuresOf({ format = "split", features = ALL_NET, reserved = RESERVED }: NetRigOptions): bigint {
-  return features | reserved | (format === "packed" ? Features.RING_PACKED : 0n);
+function featuresOf(options: NetRigOptions): bigint {
+  const { format = "split", features = ALL_NET, reserved = RESERVED, backend } = options;
+  const platform = backend === undefined ? 0n : Features.ACCESS_PLATFORM;
+  return features | reserved | platform | (format === "packed" ? Features.RING_PACKED : 0n);
 }
 
 export async function netEngine(options: NetRigOptions): Promise<Engine> {
-  const { pairs = 1 } = options;
-  return createEngine({
+  const { pairs = 1, backend } = options;
+  const engine = await createEngine({
     queues: 2 * pairs + 1,
     queueSize: 64,
     net: { pairs },
     bufferBytes: pairs * (6 << 20) + (2 << 20),
+    dma: backend === undefined ? undefined : { backends: [backend], poolBytes: 8 << 20 },
     ...options.engine,
   });
+  if (backend !== undefined) engine.devices[0].setDma(backend);
+  return engine;
 }
 
 export interface NetRig {
@@ -59,7 +68,7 @@ export interface NetRig {
   driver: DriverCore;
 }
 
-/** Both halves of ours, brought up. */
+/** Both halves of ours, brought up unless said otherwise. */
 export async function netRig(options: NetRigOptions = {}): Promise<NetRig> {
   const engine = await netEngine(options);
   const { pairs = 1 } = options;
@@ -67,7 +76,7 @@ export async function netRig(options: NetRigOptions = {}): Promise<NetRig> {
   const net = new NetDevice(engine, { pairs, features, mac: MAC, ...options.device });
   const drv = new NetDriver(engine, { pairs, features, ...options.driver });
   const { device, driver } = connectInProcess(engine, net, drv);
-  driver.start();
+  if (options.start ?? true) driver.start();
   return { engine, net, drv, device, driver };
 }
 
@@ -77,9 +86,11 @@ class RawDriver implements DriverKind {
   readonly features: bigint;
   readonly rules = NET_FEATURE_RULES;
   readonly #queues: readonly number[];
-  constructor(features: bigint, queues: readonly number[]) {
+  readonly #premapped: boolean;
+  constructor(features: bigint, queues: readonly number[], premapped: boolean) {
     this.features = features;
     this.#queues = queues;
+    this.#premapped = premapped;
   }
   configBytes(): number {
     return 0;
@@ -87,7 +98,7 @@ class RawDriver implements DriverKind {
   #core: DriverHost | null = null;
   queues(core: DriverHost): readonly QueuePlan[] {
     this.#core = core;
-    return this.#queues.map((index) => ({ index, tables: "direct" }));
+    return this.#queues.map((index) => ({ index, tables: "direct", premapped: this.#premapped }));
   }
   usedBuffers(): void {}
   queueStopped(queue: number): void {
@@ -117,7 +128,7 @@ export interface RawDriverRig {
 
 /** Our device half, and a driver by hand whose queues are set up. */
 export async function rawDriverRig(
-  options: NetRigOptions & { queues?: readonly number[] } = {},
+  options: NetRigOptions & { queues?: readonly number[]; premapped?: boolean } = {},
 ): Promise<RawDriverRig> {
   const { pairs = 1 } = options;
   const engine = await netEngine(options);
@@ -127,7 +138,7 @@ export async function rawDriverRig(
   const all = Array.from({ length: 2 * pairs + 1 }, (_, index) => index);
   const control = features & F.CTRL_VQ & net.features;
   const queues = options.queues ?? (control ? all : all.slice(0, -1));
-  const driver = new DriverCore(engine, device, new RawDriver(features, queues));
+  const driver = new DriverCore(engine, device, new RawDriver(features, queues, options.premapped ?? false));
   const interrupts = new Array(2 * pairs + 1).fill(0);
   let changes = 0;
   device.connect({
@@ -262,7 +273,6 @@ export function netConfig(
 export async function rawDeviceRig(
   options: NetRigOptions & {
     config?: Uint8Array;
-    start?: boolean;
     onKick?: (raw: RawDevice, queue: number) => void;
   } = {},
 ): Promise<RawDeviceRig> {

@@ -7,7 +7,7 @@ import type { RingFormat } from "../../src/names.ts";
 import { NET_FRAME_WORDS } from "../../src/net-records.ts";
 import { Random } from "../support/random.ts";
 import { packet } from "./packets.ts";
-import { ALL_NET, F, type NetRig, netRig } from "./rig.ts";
+import { ALL_NET, F, type NetRig, type NetRigOptions, netRig } from "./rig.ts";
 
 const FLOWS = 16;
 const BURST = 32;
@@ -32,6 +32,11 @@ class Direction {
     copy.lost = this.lost;
     copy.arrived = this.arrived;
     return copy;
+  }
+
+  /** Handed in, and neither arrived nor lost. */
+  get inFlight(): number {
+    return this.handedIn - this.arrived - this.lost;
   }
 
   get handedIn(): number {
@@ -75,7 +80,8 @@ export interface RunResult {
 }
 
 export class TrafficRun {
-  readonly #rig: NetRig;
+  #rig: NetRig;
+  readonly #options: NetRigOptions;
   readonly #random: Random;
   readonly #templates: Uint8Array[][];
   #sent = new Direction();
@@ -85,8 +91,9 @@ export class TrafficRun {
   #u8: Uint8Array;
   #view: DataView;
 
-  private constructor(rig: NetRig, seed: number) {
+  private constructor(rig: NetRig, options: NetRigOptions, seed: number) {
     this.#rig = rig;
+    this.#options = options;
     this.#random = new Random(seed);
     const template = (flow: number, from: number): Uint8Array =>
       packet({ protocol: "udp", payload: 18, sourcePort: from + flow, checksum: "none" }).slice(0, FLOW_AT);
@@ -98,20 +105,50 @@ export class TrafficRun {
     this.#view = new DataView(rig.engine.memory.buffer);
   }
 
-  static async create(format: RingFormat, seed: number): Promise<TrafficRun> {
-    const rig = await netRig({
+  static async create(
+    format: RingFormat,
+    seed: number,
+    more: Pick<NetRigOptions, "backend"> = {},
+  ): Promise<TrafficRun> {
+    const options: NetRigOptions = {
       format,
       pairs: 2,
       features: ALL_NET & ~F.CTRL_RX,
       engine: { bufferBytes: 1 << 20, queueSize: 64 },
       device: { hold: true },
       driver: { receiveBuffers: 48, receiveBytes: 1024 },
-    });
-    return new TrafficRun(rig, seed);
+      ...more,
+    };
+    return new TrafficRun(await netRig(options), options, seed);
+  }
+
+  /**
+   * Runs as `run` does, and moves to a fresh engine so many times on the way, with whatever is in flight then: each
+   * time halves that know nothing go on from the snapshot. How many frames were in flight, all moves together.
+   */
+  async runMoving(frames: number, moves: number): Promise<RunResult & { inFlight: number }> {
+    let inFlight = 0;
+    for (let move = 0; move < moves; move++) {
+      this.#runUntil((frames / moves) * (move + 1));
+      const suspended = move % 3 === 2;
+      if (suspended) this.#rig.driver.suspend();
+      inFlight += this.#sent.inFlight + this.#received.inFlight;
+      const snapshot = this.#rig.engine.snapshot();
+      this.#rig = await netRig({ ...this.#options, start: false });
+      this.#rig.engine.restore(snapshot);
+      this.#look();
+      if (suspended) this.#rig.driver.resume();
+    }
+    return { ...this.#finish(), inFlight };
   }
 
   /** Runs until so many frames have arrived, both ways together. @throws when one is lost, doubled, changed or out of order */
   run(frames: number): RunResult {
+    this.#runUntil(frames);
+    return this.#finish();
+  }
+
+  #runUntil(frames: number): void {
     const random = this.#random;
     while (this.#sent.arrived + this.#received.arrived < frames) {
       const step = random.int(0, 9999);
@@ -121,6 +158,9 @@ export class TrafficRun {
       else if (step < 43) this.#snapshot();
       else this.#move(step % 5);
     }
+  }
+
+  #finish(): RunResult {
     this.#drain();
     return {
       frames: this.#sent.arrived + this.#received.arrived,
@@ -260,9 +300,14 @@ export class TrafficRun {
     engine.restore(snapshot);
     [this.#sent, this.#received] = before;
     this.#free = free;
-    this.#u8 = new Uint8Array(engine.memory.buffer);
-    this.#view = new DataView(engine.memory.buffer);
+    this.#look();
     this.#counts.restores++;
+  }
+
+  #look(): void {
+    const { buffer } = this.#rig.engine.memory;
+    this.#u8 = new Uint8Array(buffer);
+    this.#view = new DataView(buffer);
   }
 
   /** Everything that is on the way arrives, every token comes back, and the sums agree. */
