@@ -84,7 +84,7 @@ function lineOf(measure: string, c: CaseResult, all: readonly CaseResult[]): str
   if (baseline === undefined || !isDriverCase(baseline) || !isDriverCase(c))
     throw new Error(`${measure}: there is nothing to compare with`);
   const causes = CAUSES.filter((name) => c.counters[name] !== baseline.counters[name]).map(
-    (name) => `${name} ${perPacket(c.counters[name])} and not ${perPacket(baseline.counters[name])}`,
+    (name) => `${name} ${perPacket(c.counters[name])} against ${perPacket(baseline.counters[name])}`,
   );
   const ns = `${c.nsPerPacket.median.toFixed(1)} and ${baseline.nsPerPacket.median.toFixed(1)} ns a packet`;
   return [

@@ -13,8 +13,6 @@ const COUNTED_PACKETS = 100_000;
 const ITERATION_PACKETS = 32_768;
 /** Passes after which the caches and lists of a case hold what they hold after every pass. */
 const SETTLING_PASSES = 2;
-/** How far a counter that gathers over passes may be from what was counted: a share of that, and so much more. */
-const ABOUT = { share: 0.1, more: 0.01 };
 /** No timer fires, and nobody can interrupt, while tinybench runs; so it runs for at most this long at a time. */
 const SLICE_MS = 200;
 
@@ -46,8 +44,8 @@ export interface CaseLoop {
   readonly engine: Engine;
   /** Packets of a whole pass. */
   readonly packets: number;
-  /** Whether a counter goes by what has gathered over passes, so that two runs agree only about. */
-  gathers(counter: string): boolean;
+  /** How far a counter of timed rounds may be from `expected`: 0, but for what carries over from pass to pass. */
+  slack(counter: string, expected: number): number;
   /** Moves whole passes. @throws CompareFailure when not all of their packets arrived. */
   run(passes: number): void;
   /** Moves some packets, at most `packets` of each queue. */
@@ -175,9 +173,7 @@ export class CaseBench {
 
   #compareCounters(timed: Counters, expected: Counters): void {
     for (const name of Object.keys(expected) as (keyof Counters)[]) {
-      if (timed[name] === expected[name]) continue;
-      const about = this.#loop.gathers(name) ? ABOUT.share * expected[name] + ABOUT.more : 0;
-      if (Math.abs(timed[name] - expected[name]) <= about) continue;
+      if (Math.abs(timed[name] - expected[name]) <= this.#loop.slack(name, expected[name])) continue;
       throw new CompareFailure(
         "counters",
         `${this.id}: ${name} per packet is ${timed[name]} in the timed round, but ${expected[name]} when counted`,

@@ -82,8 +82,8 @@ class RingLoop implements CaseLoop {
     this.#setUpLoop();
   }
 
-  gathers(): boolean {
-    return false;
+  slack(): number {
+    return 0;
   }
 
   run(passes: number): void {
