@@ -5,7 +5,7 @@ import { RING_FORMATS } from "../../src/names.ts";
 import type { NetFrame } from "../../src/net-records.ts";
 import { IOMMUS, PAGE, pageAt } from "../support/dma.ts";
 import { checksumIsRight, packet } from "./packets.ts";
-import { F, type NetRig, netRig, rawDriverRig } from "./rig.ts";
+import { F, type NetRig, type NetRigOptions, netRig, rawDriverRig } from "./rig.ts";
 import { TrafficRun } from "./traffic-run.ts";
 
 const GUARDED = ["swiotlb", ...IOMMUS] as const;
@@ -97,6 +97,27 @@ describe.each(CASES)("$format, $backend", ({ format, backend }) => {
     }
     rig.driver.reset();
     expect(dma.liveMappings).toBe(atStart);
+  });
+
+  it("rings are mapped once: back before bring-up, and in a fresh engine, too", async () => {
+    const options: NetRigOptions = { format, backend, driver: { receiveBuffers: 16 } };
+    let rig = await netRig({ ...options, start: false });
+    const before = rig.engine.snapshot();
+    rig.driver.start();
+    const use = rig.engine.devices[0].dma.domainUse();
+    rig.engine.restore(before);
+    rig.driver.start();
+    expect(rig.engine.devices[0].dma.domainUse()).toEqual(use);
+    for (let move = 0; move < 3; move++) {
+      const snapshot = rig.engine.snapshot();
+      rig = await netRig({ ...options, start: false });
+      rig.engine.restore(snapshot);
+      rig.driver.start();
+      expect(rig.engine.devices[0].dma.domainUse()).toEqual(use);
+      expect(rig.drv.sendFrames([{ bytes: packet() }])).toBe(1);
+      expect(rig.net.takeFrames()).toHaveLength(1);
+      rig.driver.start();
+    }
   });
 
   it("a mapping that fails costs the frame, which is counted, and its token comes back", async () => {
