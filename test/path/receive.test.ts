@@ -262,6 +262,46 @@ it("page-pool: a page that others hold leaves the pool unmapped, and is freed by
   expect(bench.close()).toEqual({ ok: true, leaks: [] });
 });
 
+describe("a consumer that holds 16 packets", () => {
+  /** Numbers of packets in the order in which they were dropped; each has a page of its own. */
+  async function dropped(drop: "in-order" | "random", seed = 1): Promise<number[]> {
+    const bench = await driverBench({
+      ...{ driver: "virtio-net", direction: "rx", ringSize: 32, count: 256, traceOps: 5000 },
+      ...{ hold: 16, drop, seed },
+    });
+    bench.run(1);
+    const numbers = new Map<number, number>();
+    let allocated = 0;
+    let received = 0;
+    const order: number[] = [];
+    for (const { op, a } of bench.operations()) {
+      if (op === "page-alloc") numbers.set(a, allocated++);
+      if (op === "receive") received++;
+      if (op !== "page-free") continue;
+      order.push(numbers.get(a) as number);
+      expect(received - order.length).toBe(16);
+      expect(order.at(-1)).toBeLessThan(received);
+    }
+    closeClean(bench);
+    return order;
+  }
+
+  it("drops the oldest", async () => {
+    expect(await dropped("in-order")).toEqual(Array.from({ length: 240 }, (_, k) => k));
+  });
+
+  it("or any of them, the same ones in every run with the same seed", async () => {
+    const order = await dropped("random");
+    expect(new Set(order).size).toBe(240);
+    // How long each was held: some for no time at all, some for much longer than in order.
+    const held = order.map((number, k) => k + 16 - number);
+    expect(Math.min(...held)).toBe(0);
+    expect(Math.max(...held)).toBeGreaterThan(32);
+    expect(await dropped("random")).toEqual(order);
+    expect(await dropped("random", 2)).not.toEqual(order);
+  });
+});
+
 describe("the cache and the ring of a page pool", () => {
   /** Numbers of pages by the order in which they were allocated, as they come back to the pool. */
   async function recycled(count: number): Promise<number[]> {

@@ -194,6 +194,19 @@ describe("when transmit pauses, and when buffers are taken back", () => {
     });
   });
 
+  it("the last packet of a burst is begun with exactly 19 free", async () => {
+    for (const driver of ["i40e", "virtio-net"]) {
+      await sent({ driver, ringSize: 32, traceOps: 1000 }, (bench) => {
+        bench.runSome(28);
+        const left = bench.operations().filter(({ op }) => op === "transmit");
+        expect(left.map(({ a, b }) => [a, b])).toEqual([
+          [14, 18],
+          [14, 18],
+        ]);
+      });
+    }
+  });
+
   it("a ring with less than that sends one packet at a time", async () => {
     await sent({ driver: "virtio-net", ringSize: 16, count: 100, traceOps: 1000 }, (bench) => {
       expect(bench.settings.batch).toBe(1);
