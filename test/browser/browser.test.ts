@@ -71,7 +71,7 @@ function contentOf(path: string): string | Buffer | undefined {
   }
   if (path === "/page/wasm-bytes.js") {
     const bytes = readFileSync(join(folder.path, "package/dist/vring.wasm"));
-    return `export default Uint8Array.of(${[...bytes].join()});`;
+    return `export default Uint8Array.from([${bytes.join()}]);`;
   }
   const file = path.startsWith("/package/")
     ? join(folder.path, path)
