@@ -239,14 +239,11 @@ export const SEGMENTER_SEGMENT_BYTES: u32 = offsetof<Segmenter>("segmentBytes");
 export const PAGES_RESERVE: u32 = offsetof<Pages>("reserve");
 export const PAGES_FREE: u32 = offsetof<Pages>("free");
 export const PAGES_FAIL_IN: u32 = offsetof<Pages>("failIn");
-export const PAGES_UNDERFLOWS: u32 = offsetof<Pages>("underflows");
 export const PAGES_ALLOCATED: u32 = offsetof<Pages>("allocated");
 export const PAGES_FREED: u32 = offsetof<Pages>("freed");
 export const PAGES_FAILURES: u32 = offsetof<Pages>("failures");
 export const PAGES_REMOTE: u32 = offsetof<Pages>("remote");
 export const PAGE_REFS: u32 = offsetof<Page>("refs");
-export const PAGE_DMA: u32 = offsetof<Page>("dma");
-export const PAGE_BIAS: u32 = offsetof<Page>("bias");
 export const PAGE_HOME: u32 = offsetof<Page>("home");
 
 // Port

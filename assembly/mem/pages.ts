@@ -39,6 +39,7 @@ const BLOCK_HEADER: u32 = 8;
 /** In a page's `home`, above the node: it came from the emergency reserve. */
 export const PAGE_FROM_RESERVE: u32 = 1 << 31;
 
+/** What is known of a page; records are PAGE_RECORD bytes apart. */
 @unmanaged
 export class Page {
   /** References; 0: the page is free. */
@@ -53,7 +54,6 @@ export class Page {
   pages: u32;
   /** What a check has found of it so far. */
   mark: u32;
-  _pad: u64;
 }
 
 @unmanaged

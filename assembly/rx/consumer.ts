@@ -27,7 +27,6 @@ export class Consumer {
   digests: u32;
   /** Packets that had changed while they were held. */
   corrupted: u32;
-  _pad: u32;
   digest: u64;
 
   // Counters

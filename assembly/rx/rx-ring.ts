@@ -57,7 +57,6 @@ export class RxRing {
   listMask: u32;
   depth: u32;
   recycled: u32;
-  _pad: u32;
   retaken: u64;
 
   // Counters
@@ -73,7 +72,8 @@ export class RxRing {
   headerCopyBytes: u64;
 }
 
-// A packet as its consumer gets it: what was copied out of the buffer, then what lies in the page.
+// A packet as its consumer gets it: what was copied out of the buffer, then what lies in the page. Records are
+// PACKET_RECORD bytes apart.
 @unmanaged
 export class Packet {
   /** The copied part, in a place of the packet's own, and its bytes. */
@@ -84,7 +84,6 @@ export class Packet {
   bytes: u32;
   /** While a digest is made: that of the packet as it was delivered. */
   check: u64;
-  _pad: u64;
 }
 
 /** The handle that a mapped buffer is posted with. */

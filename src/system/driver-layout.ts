@@ -1,6 +1,6 @@
 /** Where the packets of a driver bench lie, and the words that make a port follow a policy. */
 import * as abi from "../../assembly/abi.ts";
-import { VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
+import { VIRTIO_NET_HDR_NUM_BUFFERS, VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
 import type { Engine } from "../engine.ts";
 import { alignUp, type EngineLimits, powerOfTwo, resolveLimits } from "../layout.ts";
 import { type DriverSettings, MAX_RX_FRAME, piecesOf } from "./driver-options.ts";
@@ -150,8 +150,8 @@ export class PortWriter {
       // The wire's frames are no memory of the driver's.
       const ptr = (receives ? this.#scratch : this.#buffers).take(stride(bytes));
       engine.bytes(ptr + record.headerBytes, frame.length).set(frame);
-      // 5.1.6.4: with VERSION_1 a header says num_buffers 1 when a packet takes one.
-      if (receives && record.headerBytes > 0) engine.bytes(ptr + 10, 1)[0] = 1;
+      // 5.1.9: num_buffers is there with VERSION_1, and says 1 without MRG_RXBUF.
+      if (receives && record.headerBytes > 0) engine.bytes(ptr + VIRTIO_NET_HDR_NUM_BUFFERS, 1)[0] = 1;
       this.#places.set(frame, ptr);
     }
     this.#target = receives ? 0 : this.#scratch.take(alignUp(longest(settings), abi.CACHE_LINE));

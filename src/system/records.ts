@@ -5,6 +5,8 @@
  * "4.7" and "6.1" are Linux versions; file names are Linux's.
  */
 
+import { VIRTIO_NET_HDR_SIZE } from "../../assembly/spec.ts";
+
 /** How a driver keeps its receive buffers (assembly/rx/, one file a kind). */
 export const RX_KINDS = [
   "alloc-per-packet",
@@ -65,7 +67,7 @@ const WORST_PACKET = 19;
 const virtioNet: DriverRecord = {
   name: "virtio-net",
   about: "maps and unmaps every buffer of every packet, as a virtio driver with ACCESS_PLATFORM does",
-  headerBytes: 12,
+  headerBytes: VIRTIO_NET_HDR_SIZE,
   indirect: true,
   eventIdx: true,
   tx: {
@@ -97,8 +99,9 @@ const i40e: DriverRecord = {
     // i40e_txrx.c: i40e_tx_map maps the head and each fragment; i40e_clean_tx_irq unmaps.
     mapAt: "transmit",
     reclaim: "completion",
-    // The hardware fetches at most 8 descriptors a packet (i40e_chk_linearize, then skb_linearize).
+    // The same bound as virtio-net's, so that it makes no difference; i40e's own, DESC_NEEDED, is a few more.
     stopBelow: WORST_PACKET,
+    // The hardware fetches at most 8 descriptors a packet (i40e_chk_linearize, then skb_linearize).
     flattenAbove: 8,
   },
   rx: {
@@ -113,7 +116,7 @@ const i40e: DriverRecord = {
   },
 };
 
-/** By name, in the order of systems.md. */
+/** By name. */
 export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
   "virtio-net": virtioNet,
   i40e,

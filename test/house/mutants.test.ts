@@ -15,6 +15,7 @@ const HALVES = [
   "memory",
   "dma",
   "offloads",
+  "buffers",
 ];
 
 describe("the list of mutants", () => {

@@ -2,7 +2,7 @@
 import { Fnv1a64 } from "../../src/net/digest.ts";
 import { fixedTraffic } from "../../src/net/traffic.ts";
 import { DriverBench, type DriverBenchOptions, type PathCounters } from "../../src/system/driver-bench.ts";
-import { DRIVER_RECORDS } from "../../src/system/records.ts";
+import { DRIVER_RECORDS, type DriverRecord } from "../../src/system/records.ts";
 import { wasmModule } from "./engine.ts";
 
 /** Frames of one size, all different. */
@@ -11,7 +11,8 @@ export function framesOf(bytes: number, count: number, seed = 1): Uint8Array[] {
 }
 
 export interface BenchOptions extends Partial<Omit<DriverBenchOptions, "record" | "queues">> {
-  driver: string;
+  /** A record, or the name of one. */
+  driver: string | DriverRecord;
   direction: "tx" | "rx";
   /** Bytes of a frame; default 1518. */
   bytes?: number;
@@ -28,7 +29,7 @@ export async function driverBench(options: BenchOptions): Promise<DriverBench> {
     poolBytes: 8 << 20,
     module: await wasmModule("vring"),
     ...rest,
-    record: DRIVER_RECORDS[driver],
+    record: typeof driver === "string" ? DRIVER_RECORDS[driver] : driver,
     queues,
   });
 }

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { DmaBackend } from "../../src/names.ts";
 import { RING_FORMATS } from "../../src/names.ts";
-import { DRIVER_RECORDS, RX_KINDS } from "../../src/system/records.ts";
+import type { PathCounters } from "../../src/system/driver-bench.ts";
+import { DRIVER_RECORDS, RX_KINDS, type RxKind } from "../../src/system/records.ts";
 import {
   type BenchOptions,
   digestOf,
@@ -207,6 +208,44 @@ describe.each(BACKENDS)("receive through %s", (dma) => {
       const { maps, syncsCpu } = bench.counters();
       expect([maps, syncsCpu]).toEqual([3 * RING, 3000]);
       expect(bench.engine.devices[0].dma.counters()).toMatchObject({ maps, syncsCpu });
+    });
+  });
+});
+
+describe("what backends do for a packet that is received", () => {
+  it("swiotlb copies what is mapped in and out again, or only what is synced", async () => {
+    const bounced = (driver: string, rx?: RxKind): Promise<Partial<PathCounters>> =>
+      received({ dma: "swiotlb", driver, rx }, (bench) => ratesOf(bench));
+    // Header and the longest frame, in at the map and out at the unmap.
+    expect((await bounced("virtio-net")).bounceBytes).toBe(2 * (12 + 1518));
+    expect(await bounced("i40e")).toMatchObject({ bounceBytes: 2048, syncBytesCopied: 2048 });
+    // A sync for the device copies nothing that the device only writes.
+    expect(await bounced("i40e-6.1")).toMatchObject({ bounceBytes: 1518, syncBytesCopied: 1518 });
+    expect(await bounced("premapped")).toMatchObject({ bounceBytes: 12 + 1518, syncBytesCopied: 12 + 1518 });
+    expect(await bounced("i40e", "page-pool")).toMatchObject({ bounceBytes: 1518, syncBytesCopied: 1518 });
+  });
+
+  it("iommu-strict invalidates once a packet where every buffer is mapped for it, and never where none is", async () => {
+    for (const [driver, invalidations] of [
+      ["virtio-net", 1],
+      ["i40e", undefined],
+      ["premapped", undefined],
+    ] as const) {
+      const rates = await received({ dma: "iommu-strict", driver }, (bench) => ratesOf(bench));
+      expect(rates.invalidations).toBe(invalidations);
+      expect(rates).not.toHaveProperty("faults");
+      expect(rates).not.toHaveProperty("staleAccesses");
+    }
+  });
+
+  it("iommu-lazy flushes once for 255 unmaps", async () => {
+    await received({ dma: "iommu-lazy", driver: "virtio-net", count: 1020 }, (bench) => {
+      bench.run(2);
+      const before = bench.counters();
+      bench.run(10);
+      const after = bench.counters();
+      expect(after.unmaps - before.unmaps).toBe(10_200);
+      expect(after.flushes - before.flushes).toBe(10_200 / 255);
     });
   });
 });
