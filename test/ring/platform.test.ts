@@ -115,6 +115,39 @@ describe.each(CASES)("a %s queue behind %s", (format, backend) => {
     });
   });
 
+  it("F-D-01, F-V-01: the window's base is added to places, and not to an IOMMU's addresses", async () => {
+    const pair = await pairBehind(format, backend, { tables: "freelist" });
+    const { engine, owner } = pair;
+    pair.driver.stop();
+    pair.device.stop();
+    owner.setDma("direct");
+    owner.setWindow({ ...owner.window, base: 1n << 40n });
+    owner.setDma(backend);
+    const moved: DmaPair = { ...pair, ...engine.connect(0, { format, features: pair.driver.features }) };
+    const iommu = backend.startsWith("iommu");
+    expect(moved.driver.addresses.desc >= 1n << 40n).toBe(!iommu);
+    for (const [readable, writable] of [
+      [1, 1],
+      [1, 0],
+    ]) {
+      const buffer = elements(moved, readable, writable);
+      engine.bytes(buffer.readable[0].ptr, 70).fill(3);
+      moved.driver.add({ ...buffer, token: 1 });
+      moved.driver.publish();
+      const desc = new DataView(engine.memory.buffer).getBigUint64(
+        engine.region("queue 0 descriptor area").ptr,
+        true,
+      );
+      expect(desc >= 1n << 40n).toBe(!iommu);
+      const [len] = answer(moved);
+      moved.device.publishUsed();
+      expect(moved.driver.reclaim()).toEqual([{ token: 1, len }]);
+      for (const { ptr } of buffer.writable)
+        expect(engine.bytes(ptr, 70)).toEqual(new Uint8Array(70).fill(3 ^ 0xff));
+    }
+    expect(moved.driver.violation ?? moved.device.violation).toBeNull();
+  });
+
   it.each(["used in order", "used out of order", "IN_ORDER, in batches"])(
     "random buffers keep their bytes and leave nothing mapped behind: %s",
     async (order) => {
