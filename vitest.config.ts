@@ -5,5 +5,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // Of two cores Vitest would use one.
+    maxWorkers: "100%",
   },
 });
