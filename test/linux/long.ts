@@ -62,7 +62,7 @@ function testOne({ name, without }: Combination): void {
       await expectEqualCounts(one);
       await expectEqualCounts(other);
 
-      const restored = await snapshotWhileFetching(one, other, folder);
+      const restored = await snapshotWhileFetching(one, other, folder, ours);
       machines.push(restored);
       expect(await checksum(restored, "/tmp/file")).toBe(otherSum);
       expect(await checksum(restored, "/canary")).toBe(canary);
@@ -126,14 +126,20 @@ async function resetUnderTraffic(machine: Machine): Promise<void> {
 }
 
 /** Saves a guest that fetches a file, ends it, and goes on in a fresh process with the wire put back. */
-async function snapshotWhileFetching(one: Machine, other: Machine, folder: string): Promise<Machine> {
+async function snapshotWhileFetching(
+  one: Machine,
+  other: Machine,
+  folder: string,
+  ours: Parameters<typeof Machine.create>[0],
+): Promise<Machine> {
   // In a subshell of its own: an interactive shell would speak of its job.
   await one.run("( (wget -q -O /tmp/file http://10.0.0.3/file; echo $? > /tmp/status) & )");
   await one.run("while [ ! -s /tmp/file ]; do usleep 10000; done");
   const state = join(folder, "state");
   await one.save(state);
   one.end();
-  const restored = await Machine.create();
+  // It has to be made like the one that was saved.
+  const restored = await Machine.create(ours);
   await restored.restore(state);
   await Machine.wire(restored, other, join(folder, "again"));
   const status = await restored.run("while [ ! -s /tmp/status ]; do sleep 1; done; cat /tmp/status", 300_000);

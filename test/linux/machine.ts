@@ -70,7 +70,7 @@ export class Machine {
       nic,
       options: nic === "vring" ? { mtu, ...options } : {},
       cmdline: guest.cmdline,
-      memoryBytes: 128 << 20,
+      memoryBytes: 256 << 20,
       ip: [10, 0, 0, ip],
       peerIp: [10, 0, 0, peerIp],
       mtu,
