@@ -1,30 +1,8 @@
 /** Runs of packets under every policy leave nothing for the garbage collector. */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { garbageChild } from "../support/garbage.ts";
 
 const PACKETS_A_BENCH = 320_000;
-
-let folder: string;
-
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "vring-garbage-"));
-  await build({
-    entryPoints: [fileURLToPath(new URL("./garbage-child.ts", import.meta.url))],
-    outfile: join(folder, "child.mjs"),
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    logLevel: "silent",
-  });
-});
-
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 interface Outcome {
   packets: number;
@@ -33,17 +11,7 @@ interface Outcome {
   collections: number;
 }
 
-function run(mode: "allocate" | "nothing"): Outcome {
-  const code = fileURLToPath(new URL("../../build/vring.wasm", import.meta.url));
-  // A young generation of 1 MiB shows an allocation of a few bytes a burst.
-  const flags = ["--expose-gc", "--max-semi-space-size=1"];
-  const output = execFileSync(
-    process.execPath,
-    [...flags, join(folder, "child.mjs"), code, String(PACKETS_A_BENCH), mode],
-    { encoding: "utf8", timeout: 100_000 },
-  );
-  return JSON.parse(output);
-}
+const run = garbageChild<Outcome>(new URL("./garbage-child.ts", import.meta.url), PACKETS_A_BENCH);
 
 describe("garbage", () => {
   it("is not collected once while packets pass under every policy and every kind of buffer", () => {
