@@ -255,6 +255,11 @@ export const TOUCH_COPY: u32 = 2;
 /** Untimed: feeds every readable byte, with the length of each packet, to FNV-1a. */
 export const TOUCH_DIGEST: u32 = 3;
 
+// What lies between a device half and the wire (path/host-path.ts)
+
+/** Every payload is copied by the CPU: from a guest's buffers into the host's, or the other way. */
+export const HOST_COPY: u32 = 1;
+
 // What the general allocator's check found wrong
 
 export const TLSF_SOUND: u32 = 0;

@@ -59,6 +59,7 @@ export {
   pagesPut,
   pagesTake,
 } from "./mem/pages";
+export { pinsBytes, pinsInit, pinsSum } from "./mem/pins";
 export { stackBytes } from "./mem/stack";
 export {
   tlsfCheck,

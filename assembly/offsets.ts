@@ -12,6 +12,7 @@ import { AddressSpace } from "./dma/space";
 import { BouncePool } from "./dma/swiotlb";
 import { Arena } from "./mem/arena";
 import { Page, Pages } from "./mem/pages";
+import { Pins } from "./mem/pins";
 
 import { Coalesced, Coalescer } from "./net/coalescer";
 
@@ -21,6 +22,7 @@ import { NET_DRIVER_QUEUE_BYTES, NetDriver, NetDriverQueue, SLOT_HEADER } from "
 import { FrameInfo } from "./net/parse";
 import { NET_QUEUE_BYTES, NetQueue } from "./net/queue";
 import { Segmenter, SEGMENTER_BYTES as segmenterBytes } from "./net/segmenter";
+import { HostPath } from "./path/host-path";
 import { Port } from "./path/port";
 import { DeviceQueue } from "./ring/device";
 import { DriverQueue } from "./ring/driver";
@@ -246,6 +248,25 @@ export const PAGES_REMOTE: u32 = offsetof<Pages>("remote");
 export const PAGE_REFS: u32 = offsetof<Page>("refs");
 export const PAGE_HOME: u32 = offsetof<Page>("home");
 
+// Host path
+export const HOST_PATH_BYTES: u32 = offsetof<HostPath>();
+export const HOST_KIND: u32 = offsetof<HostPath>("kind");
+export const HOST_HOPS: u32 = offsetof<HostPath>("hops");
+export const HOST_SLOTS: u32 = offsetof<HostPath>("slots");
+export const HOST_SLOT_BYTES: u32 = offsetof<HostPath>("slotBytes");
+export const HOST_SLOT_COUNT: u32 = offsetof<HostPath>("slotCount");
+export const HOST_PINS: u32 = offsetof<HostPath>("pins");
+export const HOST_CPU_COPIES: u32 = offsetof<HostPath>("cpuCopies");
+export const HOST_CPU_BYTES: u32 = offsetof<HostPath>("cpuBytes");
+export const HOST_HEADER_COPY_BYTES: u32 = offsetof<HostPath>("headerCopyBytes");
+export const HOST_ENGINE_COPIES: u32 = offsetof<HostPath>("engineCopies");
+export const HOST_ENGINE_BYTES: u32 = offsetof<HostPath>("engineBytes");
+export const HOST_PINNED_PAGES: u32 = offsetof<HostPath>("pinnedPages");
+export const PINS_LIVE: u32 = offsetof<Pins>("live");
+export const PINS_FAIL_IN: u32 = offsetof<Pins>("failIn");
+export const PINS_UNDERFLOWS: u32 = offsetof<Pins>("underflows");
+export const PINS_FAILURES: u32 = offsetof<Pins>("failures");
+
 // Port
 export const PORT_DRIVER: u32 = offsetof<Port>("driver");
 export const PORT_DEVICE: u32 = offsetof<Port>("device");
@@ -262,6 +283,7 @@ export const PORT_FRAMES: u32 = offsetof<Port>("frames");
 export const PORT_HEADER_BYTES: u32 = offsetof<Port>("headerBytes");
 export const PORT_TOUCH: u32 = offsetof<Port>("touch");
 export const PORT_TARGET: u32 = offsetof<Port>("target");
+export const PORT_HOST: u32 = offsetof<Port>("host");
 export const PORT_RECLAIM_AT: u32 = offsetof<Port>("reclaimAt");
 export const PORT_RECLAIM_BELOW: u32 = offsetof<Port>("reclaimBelow");
 export const PORT_STOP_BELOW: u32 = offsetof<Port>("stopBelow");
@@ -305,6 +327,7 @@ export const RX_RING_FRAME_OFFSET: u32 = offsetof<RxRing>("frameOffset");
 export const RX_RING_ATTRS: u32 = offsetof<RxRing>("attrs");
 export const RX_RING_SYNC_WRITTEN: u32 = offsetof<RxRing>("syncWritten");
 export const RX_RING_SYNC_DEVICE: u32 = offsetof<RxRing>("syncDevice");
+export const RX_RING_PHYSICAL: u32 = offsetof<RxRing>("physical");
 export const RX_RING_TAKES_AHEAD: u32 = offsetof<RxRing>("takesAhead");
 export const RX_RING_FIXED_PAGES: u32 = offsetof<RxRing>("fixedPages");
 export const RX_RING_LIST: u32 = offsetof<RxRing>("list");

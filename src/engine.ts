@@ -92,6 +92,7 @@ export class Engine {
     wasm.tlsfInit(this.region("heap control").ptr, heap.ptr, heap.bytes);
     if (limits.dma !== null) initDma(this, limits.dma);
     if (limits.pages > 0) this.#initPages();
+    if (limits.pins) wasm.pinsInit(this.region("pins").ptr, sharedBase, end - sharedBase, 0);
     this.devices = Array.from({ length: limits.devices }, (_, index) => new VirtioDevice(this, index));
   }
 

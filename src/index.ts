@@ -79,12 +79,17 @@ export {
 } from "./system/driver-bench.ts";
 export { type Operation, operationLines } from "./system/operations.ts";
 export {
+  atNic,
   DRIVER_RECORDS,
   type DriverRecord,
+  type HostRx,
+  type HostTx,
   type ReclaimAt,
   RX_KINDS,
   type RxKind,
   type RxPolicy,
+  SYSTEM_RECORDS,
+  type SystemRecord,
   type TxPolicy,
 } from "./system/records.ts";
 export { connectInProcess, type InProcessOptions } from "./transport/in-process.ts";

@@ -42,6 +42,8 @@ export interface EngineLimits {
   ports: number;
   /** Packets that a port's consumer can have at a time. Default 0. */
   packets: number;
+  /** Whether a host can pin pages of the shared part (assembly/mem/pins.ts). Default false. */
+  pins: boolean;
   /** What is reserved for DMA backends, or null: then no queue's driver half can have ACCESS_PLATFORM. */
   dma: DmaLimits | null;
   /** What is reserved for each device's network halves, or null: then it can't be a network card. */
@@ -89,6 +91,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     pages: options.pages ?? 0,
     ports: options.ports ?? 0,
     packets: options.packets ?? 0,
+    pins: options.pins ?? false,
     net: null,
   };
   check(limits, "queues", 1, 65536);
@@ -112,7 +115,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
 
 function check(
   limits: EngineLimits,
-  name: Exclude<keyof EngineLimits, "dma" | "net" | "pageLog">,
+  name: Exclude<keyof EngineLimits, "dma" | "net" | "pageLog" | "pins">,
   least: number,
   most: number,
 ): void {
@@ -152,6 +155,7 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
   if (ports > 0) take("private", "ports", ports * 4);
   for (let i = 0; i < ports; i++) {
     take("private", `port ${i}`, wasm.portBytes());
+    take("private", `port ${i} host path`, wasm.HOST_PATH_BYTES.value);
     if (pages === 0) continue;
     // As many buffers as a ring, a pool's cache, or all pages.
     const waiting = Math.max(powerOfTwo(queueSize), abi.PAGE_POOL_CACHE, pages);
@@ -245,6 +249,10 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
   take("shared", "heap", limits.heapBytes);
   take("shared", "buffers", limits.bufferBytes);
   if (limits.pages > 0) take("shared", "pages", limits.pages * abi.PAGE_SIZE, abi.PAGE_SIZE);
+  if (limits.pins) {
+    const shared = regions.filter(({ part }) => part === "shared");
+    take("private", "pins", wasm.pinsBytes(shared.reduce((sum, { bytes, align }) => sum + bytes + align, 0)));
+  }
   return regions;
 }
 

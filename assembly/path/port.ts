@@ -2,7 +2,7 @@
 // packets needs has a place here, so that one call moves a pass of packets through all queues, and the
 // policy of a driver (src/system/records.ts) is nothing but words in this block.
 //
-// A host data path is a further step between a port's two halves; transmit.ts and receive.ts are where.
+// A host's path between the device half and the wire is a block of its own (host-path.ts).
 
 import { OP_RECLAIM } from "../abi";
 import { AddressSpace } from "../dma/space";
@@ -39,6 +39,7 @@ import {
 } from "../ring/split-driver";
 import { Consumer } from "../rx/consumer";
 import { RxRing } from "../rx/rx-ring";
+import { HostPath } from "./host-path";
 
 @unmanaged
 export class Port {
@@ -73,6 +74,8 @@ export class Port {
   target: u32;
   /** TOUCH_HEADER: what was read, so that it has to be. */
   sum: u32;
+  /** What lies between the device half and the wire, or 0. */
+  host: HostPath;
 
   // Transmit policy
   /** RECLAIM_*, and below how many free descriptors RECLAIM_THRESHOLD does. */
@@ -126,6 +129,12 @@ export class Port {
   // The queue's part of the address space's counters, from `maps` on, and what they were when it was last
   // worked out: as many words of 64 bits as the space has (SPACE_COUNTERS).
   charged: u64;
+}
+
+/** Whether a host's path lies below the device half. */
+@inline
+export function hostOf(port: Port): bool {
+  return changetype<u32>(port.host) != 0;
 }
 
 /** Bytes of the counters at the end of an address space. */

@@ -25,6 +25,7 @@ import { isLive } from "../ring/queue";
 import { consumerDropAll, consumerPacket, consumerTakes } from "../rx/consumer";
 import { rxClose, rxOpen, rxReceive, rxReturn, rxTake } from "../rx/kinds";
 import { bufferHandle, Packet, rxSyncForDevice } from "../rx/rx-ring";
+import { hostPlaced, hostSource } from "./host-receive";
 import {
   burstPackets,
   chargeFrom,
@@ -34,6 +35,7 @@ import {
   driverAdd,
   driverPublish,
   driverReclaim,
+  hostOf,
   Port,
   traceReclaim,
 } from "./port";
@@ -89,7 +91,9 @@ function wireSends(port: Port, count: u32): void {
     const counts = load<u32>(record, 4);
     const segments = record + POP_HEADER + (counts & 0xffff) * SEGMENT;
     const total = port.headerBytes + bytes;
-    if (!writeFrame(port, segments, counts >> 16, ptr, total)) return;
+    const from = hostOf(port) ? hostSource(port, ptr, bytes) : ptr;
+    if (!writeFrame(port, segments, counts >> 16, from, total)) return;
+    if (hostOf(port)) hostPlaced(port, bytes);
     store<u32>(used, load<u32>(record));
     store<u32>(used, total, 4);
     used += USED_RECORD;
@@ -109,8 +113,8 @@ function countFitting(port: Port, count: u32): u32 {
 
 /** Scatters header and frame over the writable elements. False after a fault, which broke the queue. */
 function writeFrame(port: Port, segment: u32, writable: u32, from: u32, total: u32): bool {
-  // Without a copy of the payload the driver still has to find what it reads itself.
-  const moved = port.touch >= TOUCH_COPY ? total : min(total, port.headerBytes + PACKET_HEAD);
+  // A host's copy is whole. Where the wire moves no payload the driver still has to find what it reads itself.
+  const moved = port.touch >= TOUCH_COPY || hostOf(port) ? total : min(total, port.headerBytes + PACKET_HEAD);
   let left = moved;
   for (; writable && left; writable--) {
     const bytes = min(load<u32>(segment, 4), left);
@@ -123,7 +127,7 @@ function writeFrame(port: Port, segment: u32, writable: u32, from: u32, total: u
 }
 
 /** The driver's side, with a loop for each kind. */
-function poll(port: Port): void {
+export function poll(port: Port): void {
   switch (port.rx.kind) {
     case RX_ALLOC_PER_PACKET:
       pollKind(port, RX_ALLOC_PER_PACKET);

@@ -7,8 +7,9 @@ import { FNV_BASIS } from "../mem/digest";
 import { queueStop } from "../ring/queue";
 import { consumerDropAll } from "../rx/consumer";
 import { rxReturn } from "../rx/kinds";
-import { chargeFrom, chargeTo, driverDetach, Port } from "./port";
-import { receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
+import { hostDrain } from "./host-transmit";
+import { chargeFrom, chargeTo, driverDetach, hostOf, Port } from "./port";
+import { poll, receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
 import { giveFlat, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
 
 /** Sends up to `most` packets of each queue; how many stayed behind because nothing moved any more. */
@@ -63,12 +64,20 @@ export function portOpen(ptr: u32): u32 {
   return <u32>opened;
 }
 
+/** Has the host give back what it still holds, and the driver take it. */
+function drain(port: Port): void {
+  if (!hostOf(port)) return;
+  hostDrain(port);
+  if (receives(port)) poll(port);
+  else takeBack(port);
+}
+
 /** Posts a buffer wherever there is room, whatever the policy waits for: what is counted from then on is the packets'. */
 export function portSettle(ptr: u32): void {
   const port = changetype<Port>(ptr);
-  if (!receives(port)) return;
   chargeFrom(port);
-  refill(port);
+  drain(port);
+  if (receives(port)) refill(port);
   chargeTo(port);
 }
 
@@ -76,6 +85,7 @@ export function portSettle(ptr: u32): void {
 export function portClose(ptr: u32): void {
   const port = changetype<Port>(ptr);
   chargeFrom(port);
+  drain(port);
   if (!receives(port)) takeBack(port);
   queueStop(changetype<u32>(port.device));
   queueStop(changetype<u32>(port.driver));
@@ -94,6 +104,9 @@ export function portClose(ptr: u32): void {
 /** Starts a pass anew that feeds what the far side gets to a digest, or ends that. Consumers drop what they hold. */
 export function portDigest(ptr: u32, on: u32, touch: u32): void {
   const port = changetype<Port>(ptr);
+  chargeFrom(port);
+  drain(port);
+  chargeTo(port);
   port.cursor = port.stream;
   port.done = 0;
   port.touch = on ? TOUCH_DIGEST : touch;

@@ -8,40 +8,32 @@ import {
   DMA_MAPPING_ERROR,
   DMA_TO_DEVICE,
   OP_TRANSMIT,
-  POP_HEADER,
   R_DMA_MAP_FAILED,
   RECLAIM_COMPLETION,
   RECLAIM_NEXT_TRANSMIT,
   RECLAIM_RECORD,
   RECLAIM_THRESHOLD,
   SEGMENT,
-  TOUCH_COPY,
-  TOUCH_DIGEST,
-  TOUCH_HEADER,
-  TOUCH_NONE,
 } from "../abi";
 import { dmaMap, dmaPlace, dmaSyncForDevice, dmaUnmap } from "../dma/dma";
 import { copyBytes } from "../mem/copy";
-import { fnv1a, fnv1aWord } from "../mem/digest";
 import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
 import { traceOp } from "../mem/trace";
-import { bufferRead } from "../ring/access";
 import { isLive } from "../ring/queue";
+import { hostTakes } from "./host-transmit";
 import {
   burstPackets,
   chargeFrom,
   chargeTo,
-  deviceFinishAll,
   devicePop,
   driverAdd,
   driverPublish,
   driverReclaim,
+  hostOf,
   Port,
   traceReclaim,
 } from "./port";
-
-/** How much of a frame TOUCH_HEADER reads. */
-const HEADER_TOUCH: u32 = 64;
+import { wireTakes } from "./wire";
 
 /** One burst of at most `port.left`; how many packets are dealt with, sent or dropped, and 0 once the queue is broken. */
 export function transmitBurst(port: Port): u32 {
@@ -63,16 +55,15 @@ export function transmitBurst(port: Port): u32 {
   } else if (added < burstPackets(port)) port.ringFull++;
 
   const got = devicePop(port, port.batch);
-  const sent = wireTakes(port, got);
-  if (sent) deviceFinishAll(port, got);
+  const sent = hostOf(port) ? hostTakes(port, got) : wireTakes(port, got);
   if (port.reclaimAt == RECLAIM_COMPLETION) takeBack(port);
   chargeTo(port);
   // What a broken queue has of a burst stays to be moved, so that nobody takes it for sent.
   if (!sent) return 0;
   port.left -= dealt;
   advance(port, dealt);
-  // A device that has popped makes room for the next burst, even if this one added nothing.
-  return dealt + got;
+  // What was popped or given back makes room for the next burst, even if this one added nothing.
+  return dealt + got + (hostOf(port) ? port.host.shown : 0);
 }
 
 /** Packets that a burst may add: it pauses when a packet of the worst case might not fit any more. */
@@ -186,40 +177,6 @@ export function giveFlat(port: Port, count: u32): void {
   for (let k: u32 = 0; k < count; k++) {
     stackPut(changetype<Stack>(port.flat), load<u32>(port.reclaimed + k * RECLAIM_RECORD));
   }
-}
-
-/** The device's side of a burst: reads of each popped packet what it is told to. False after a fault. */
-function wireTakes(port: Port, count: u32): bool {
-  let record = port.popped;
-  for (; count; count--) {
-    const counts = load<u32>(record, 4);
-    const readable = counts & 0xffff;
-    const bytes = load<u32>(record, 8) - port.headerBytes;
-    const segment = record + POP_HEADER;
-    if (port.touch != TOUCH_NONE && !readPacket(port, segment, readable, bytes)) return false;
-    port.packets++;
-    port.bytes += bytes;
-    record = segment + (readable + (counts >> 16)) * SEGMENT;
-  }
-  return isLive(port.device);
-}
-
-function readPacket(port: Port, segment: u32, readable: u32, frameBytes: u32): bool {
-  const most: u32 = port.touch == TOUCH_HEADER ? port.headerBytes + HEADER_TOUCH : 0xffffffff;
-  let to = port.target;
-  let left = most;
-  for (; readable && left; readable--) {
-    const bytes = min(load<u32>(segment, 4), left);
-    if (!bufferRead(port.device, load<u32>(segment), to, bytes)) return false;
-    to += bytes;
-    left -= bytes;
-    segment += SEGMENT;
-  }
-  if (port.touch == TOUCH_DIGEST) {
-    const digest = fnv1aWord(port.digest, frameBytes);
-    port.digest = fnv1a(digest, port.target + port.headerBytes, frameBytes);
-  } else if (port.touch != TOUCH_COPY) port.sum += load<u32>(port.target);
-  return true;
 }
 
 /**

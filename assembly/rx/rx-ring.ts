@@ -41,6 +41,8 @@ export class RxRing {
   syncWritten: u32;
   /** 1: a buffer is shown to the device before it is posted. */
   syncDevice: u32;
+  /** 1: the device gets physical addresses, so that nothing is mapped or synced (no ACCESS_PLATFORM). */
+  physical: u32;
   /** 1: references are taken ahead (page-reuse kinds). */
   takesAhead: u32;
   /** Pages of the premapped kind. */
@@ -128,6 +130,10 @@ function putLast(rx: RxRing, page: u32, count: u32): void {
 
 /** Maps a whole page and remembers its handle; false when it could not be mapped: then the page is put. */
 export function rxMapPage(rx: RxRing, page: u32): bool {
+  if (rx.physical) {
+    recordOf(rx.records, page).dma = page;
+    return true;
+  }
   const dma = dmaMap(rx.space, page, PAGE_SIZE, DMA_FROM_DEVICE, rx.attrs);
   if (dma == DMA_MAPPING_ERROR) {
     rx.failure = rx.space.failure;
@@ -140,12 +146,14 @@ export function rxMapPage(rx: RxRing, page: u32): bool {
 
 /** Ends the mapping of a whole page. */
 export function rxUnmapPage(rx: RxRing, page: Page): void {
+  if (rx.physical) return;
   dmaUnmap(rx.space, page.dma, PAGE_SIZE, DMA_FROM_DEVICE, rx.attrs);
 }
 
 /** Shows `bytes` of a buffer to the CPU. */
 @inline
 export function rxSyncForCpu(rx: RxRing, page: Page, buffer: u32, bytes: u32): void {
+  if (rx.physical) return;
   dmaSyncForCpu(rx.space, page.dma + (buffer & (PAGE_SIZE - 1)), bytes, DMA_FROM_DEVICE);
 }
 

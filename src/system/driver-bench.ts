@@ -263,7 +263,8 @@ export class DriverBench {
 }
 
 function featuresOf({ record, format }: DriverSettings): bigint {
-  let features = DEFAULT_FEATURES | Features.ACCESS_PLATFORM;
+  let features = DEFAULT_FEATURES;
+  if (record.accessPlatform) features |= Features.ACCESS_PLATFORM;
   if (!record.indirect) features &= ~Features.INDIRECT_DESC;
   if (!record.eventIdx) features &= ~Features.EVENT_IDX;
   if (format === "packed") features |= Features.RING_PACKED;
@@ -271,6 +272,7 @@ function featuresOf({ record, format }: DriverSettings): bigint {
 }
 
 /** Whether what is staged is mapped by its kind of buffer, or at set-up, instead of by the ring. */
-function isPremapped({ receives, rx, tx }: DriverSettings): boolean {
+function isPremapped({ receives, record, rx, tx }: DriverSettings): boolean {
+  if (!record.accessPlatform) return false;
   return receives ? rx.kind !== "alloc-per-packet" : tx.mapAt === "set-up";
 }

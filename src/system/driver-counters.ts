@@ -20,7 +20,20 @@ export interface PathCounters extends DmaCounters {
   /** References to pages that were taken for packets one by one, and times that many were taken ahead. */
   pageReferences: number;
   referenceTopUps: number;
-  /** Bytes that the driver copied out of receive buffers: small packets and parsed headers. */
+  /** Payloads that the CPU copied on a host's path, once for each hop, and their bytes. */
+  cpuCopies: number;
+  cpuBytes: number;
+  /** The same of a copy engine. */
+  engineCopies: number;
+  engineBytes: number;
+  /** What both copied, and so what went over the interconnect: cpuBytes + engineBytes. */
+  interconnectBytes: number;
+  /** Pages of the guest that a host pinned for packets. */
+  pinnedPages: number;
+  /**
+   * Bytes of headers that the CPU copied, small packets that are headers as a whole included: by the driver out of
+   * receive buffers, or by the host of packets whose payload it doesn't copy.
+   */
   headerCopyBytes: number;
   /** Packets that were copied into one buffer before transmit, and their bytes. */
   flattened: number;
@@ -64,6 +77,12 @@ export const NOTHING_COUNTED: Readonly<PathCounters> = {
   reuseRate: 0,
   pageReferences: 0,
   referenceTopUps: 0,
+  cpuCopies: 0,
+  cpuBytes: 0,
+  engineCopies: 0,
+  engineBytes: 0,
+  interconnectBytes: 0,
+  pinnedPages: 0,
   headerCopyBytes: 0,
   flattened: 0,
   flattenedBytes: 0,
@@ -91,7 +110,7 @@ export const NOTHING_COUNTED: Readonly<PathCounters> = {
 
 /** What the port at `ptr` counts; what its rings count is the caller's to add. */
 export function portCounters(engine: Engine, ptr: number, settings: DriverSettings): Partial<PathCounters> {
-  const { receives, rx: policy } = settings;
+  const { receives, rx: policy, host: path } = settings;
   // Then each page that goes on with its other half has one more.
   const takesOneByOne = policy.kind.startsWith("page-reuse") && policy.references === "plain";
   const { wasm } = engine;
@@ -99,8 +118,20 @@ export function portCounters(engine: Engine, ptr: number, settings: DriverSettin
   const port = reader(ptr);
   const charged = reader(ptr + wasm.PORT_CHARGED.value - wasm.SPACE_MAPS.value);
   const rx = reader(engine.u32[(ptr + wasm.PORT_RX.value) >>> 2]);
+  const host = reader(engine.u32[(ptr + wasm.PORT_HOST.value) >>> 2]);
+  const hosts = (offset: { value: number }) => (path.kind === "wire" ? 0 : host(offset));
   const consumer = reader(engine.u32[(ptr + wasm.PORT_CONSUMER.value) >>> 2]);
+  const cpuBytes = hosts(wasm.HOST_CPU_BYTES);
+  const engineBytes = hosts(wasm.HOST_ENGINE_BYTES);
+  const hostHeaders = hosts(wasm.HOST_HEADER_COPY_BYTES);
   return {
+    cpuCopies: hosts(wasm.HOST_CPU_COPIES),
+    cpuBytes,
+    engineCopies: hosts(wasm.HOST_ENGINE_COPIES),
+    engineBytes,
+    interconnectBytes: cpuBytes + engineBytes,
+    pinnedPages: hosts(wasm.HOST_PINNED_PAGES),
+    headerCopyBytes: hostHeaders,
     packets: receives ? consumer(wasm.CONSUMER_PACKETS) : port(wasm.PORT_PACKETS),
     bytes: receives ? consumer(wasm.CONSUMER_PACKET_BYTES) : port(wasm.PORT_PACKET_BYTES),
     maps: charged(wasm.SPACE_MAPS),
@@ -130,7 +161,7 @@ export function portCounters(engine: Engine, ptr: number, settings: DriverSettin
       pagesReused: rx(wasm.RX_RING_PAGES_REUSED),
       pageReferences: takesOneByOne ? rx(wasm.RX_RING_PAGES_REUSED) - rx(wasm.RX_RING_COPIED_WHOLE) : 0,
       referenceTopUps: rx(wasm.RX_RING_REFERENCE_TOP_UPS),
-      headerCopyBytes: rx(wasm.RX_RING_HEADER_COPY_BYTES),
+      headerCopyBytes: hostHeaders + rx(wasm.RX_RING_HEADER_COPY_BYTES),
     }),
   };
 }

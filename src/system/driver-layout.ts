@@ -68,6 +68,14 @@ function flatBytes(settings: DriverSettings): { buffers: number; stack: number }
   return { buffers: ringSize * stride(longest(settings)), stack: alignUp(8 + 4 * ringSize, abi.CACHE_LINE) };
 }
 
+const HOST_KINDS = { copy: abi.HOST_COPY } as const;
+
+/** The buffers of a queue's host: two bursts, so that the wire has what was handed to it while the next comes. */
+function hostSlots(settings: DriverSettings): { slots: number; bytes: number } {
+  const { host, batch } = settings;
+  return { slots: host.kind === "wire" ? 0 : 2 * batch, bytes: stride(longest(settings)) };
+}
+
 /** Linux's default pool, and the bytes of it that one mapping can have at most. */
 const BOUNCE_POOL = 64 << 20;
 const BOUNCE_RUN = abi.BOUNCE_SLOT * abi.BOUNCE_SEGMENT;
@@ -92,6 +100,7 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
   const { queues, receives, ringSize, batch, sgs, threshold, hold, pages, nodes, dma, traceOps } = settings;
   const frames = framesBytes(settings);
   const flat = flatBytes(settings);
+  const host = hostSlots(settings);
   const streams = queues.reduce((sum, list) => sum + streamBytes(settings, list.length), 0);
   // As many tables as can be out at once, each with the header and the alignment of its block.
   const block = alignUp(Math.max(sgs, threshold) * VIRTQ_DESC_SIZE + 8, 16);
@@ -105,7 +114,7 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
     packets: receives ? hold + 1 : 0,
     heapBytes: queues.length * ringSize * block + 2 * block + 64,
     bufferBytes: receives ? 0 : frames + queues.length * flat.buffers,
-    scratchBytes: streams + wire + queues.length * flat.stack,
+    scratchBytes: streams + wire + queues.length * (flat.stack + host.slots * host.bytes),
     dma: {
       backends: [dma],
       traceOps,
@@ -181,20 +190,38 @@ export class PortWriter {
       [wasm.PORT_TARGET, this.#target],
       [wasm.PORT_DESCRIPTORS, descriptors],
       [wasm.PORT_SGS, sgs],
+      [wasm.PORT_HOST, this.#writeHost(index)],
     ]);
     if (receives) this.#writeReceive(port, index);
     else this.#writeTransmit(port);
     return port;
   }
 
+  /** What lies between the device half and the wire, if anything does: 0 if not. */
+  #writeHost(index: number): number {
+    const { wasm } = this.#engine;
+    const { host } = this.#settings;
+    if (host.kind === "wire") return 0;
+    const { slots, bytes } = hostSlots(this.#settings);
+    const ptr = this.#at(`port ${index} host path`);
+    this.#set(ptr, [
+      [wasm.HOST_KIND, HOST_KINDS[host.kind]],
+      [wasm.HOST_HOPS, host.hops],
+      [wasm.HOST_SLOTS, this.#scratch.take(slots * bytes)],
+      [wasm.HOST_SLOT_BYTES, bytes],
+      [wasm.HOST_SLOT_COUNT, slots],
+    ]);
+    return ptr;
+  }
+
   #writeTransmit(port: number): void {
     const { wasm } = this.#engine;
-    const { tx, ringSize, flattens } = this.#settings;
+    const { tx, ringSize, flattens, record } = this.#settings;
     this.#set(port, [
       [wasm.PORT_RECLAIM_AT, RECLAIM_AT.indexOf(tx.reclaim)],
       [wasm.PORT_RECLAIM_BELOW, Math.max(tx.stopBelow, Math.ceil(ringSize / 2))],
       [wasm.PORT_STOP_BELOW, tx.stopBelow],
-      [wasm.PORT_PREMAPPED, tx.mapAt === "set-up"],
+      [wasm.PORT_PREMAPPED, record.accessPlatform && tx.mapAt === "set-up"],
       [wasm.PORT_FLATTEN_ABOVE, flattens ? tx.flattenAbove : 0],
     ]);
     if (!flattens) return;
@@ -235,7 +262,8 @@ export class PortWriter {
       [wasm.RX_RING_FRAME_OFFSET, offset],
       [wasm.RX_RING_ATTRS, ATTRIBUTES[kind]],
       [wasm.RX_RING_SYNC_WRITTEN, rx.sync.cpu === "packet"],
-      [wasm.RX_RING_SYNC_DEVICE, syncsForDevice(rx)],
+      [wasm.RX_RING_SYNC_DEVICE, record.accessPlatform && syncsForDevice(rx)],
+      [wasm.RX_RING_PHYSICAL, !record.accessPlatform],
       [wasm.RX_RING_TAKES_AHEAD, rx.references === "bias"],
       [wasm.RX_RING_FIXED_PAGES, Math.floor(ringSize / descriptors) + hold + batch],
       [wasm.RX_RING_LIST, this.#at(`port ${index} waiting buffers`)],

@@ -3,15 +3,24 @@ import * as abi from "../../assembly/abi.ts";
 import type { EngineOptions } from "../engine.ts";
 import { ConfigError } from "../errors.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
-import type { DriverRecord, RxKind, RxPolicy, TxPolicy } from "./records.ts";
-import { RX_KINDS } from "./records.ts";
+import {
+  atNic,
+  type DriverRecord,
+  type HostRx,
+  type HostTx,
+  RX_KINDS,
+  type RxKind,
+  type RxPolicy,
+  type SystemRecord,
+  type TxPolicy,
+} from "./records.ts";
 
 /** The longest frame that every kind of receive buffer takes: Ethernet with a VLAN tag and 1500 bytes. */
 export const MAX_RX_FRAME = 1518;
 
 export interface DriverBenchOptions {
-  /** A record of DRIVER_RECORDS, or one of the caller's own. */
-  record: DriverRecord;
+  /** A record of DRIVER_RECORDS or SYSTEM_RECORDS, or one of the caller's own. */
+  record: DriverRecord | SystemRecord;
   direction: "tx" | "rx";
   dma: DmaBackend;
   /** The frames of each queue, in order: what a pass transmits, or what the wire sends. A queue may have none. */
@@ -61,7 +70,9 @@ export interface DriverBenchOptions {
 
 /** The options with nothing left open. */
 export interface DriverSettings {
-  record: DriverRecord;
+  record: SystemRecord;
+  /** What lies between the device half and the wire in this direction. */
+  host: HostTx | HostRx;
   receives: boolean;
   dma: DmaBackend;
   queues: readonly (readonly Uint8Array[])[];
@@ -96,7 +107,8 @@ export interface DriverSettings {
 
 /** @throws ConfigError for what can't be. */
 export function resolveOptions(options: DriverBenchOptions): DriverSettings {
-  const { record, queues } = options;
+  const { queues } = options;
+  const record = "host" in options.record ? options.record : atNic(options.record);
   const receives = options.direction === "rx";
   const ringSize = whole("ringSize", options.ringSize ?? 256, 1, 32768);
   const frames = queues.reduce((most, list) => Math.max(most, list.length), 0);
@@ -119,6 +131,7 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   return {
     ...{ record, receives, queues, rx, hold, ringSize, batch, sgs, descriptors, flattens, refillAt, nodes },
     tx: record.tx,
+    host: receives ? record.host.rx : record.host.tx,
     dma: options.dma,
     dropAtEnd: options.hold === "all",
     random: options.drop === "random",

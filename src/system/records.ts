@@ -1,11 +1,13 @@
 /**
- * The drivers whose buffer policies can be compared, as data: what each chooses, and where that is known from. To add a
- * driver, add a record; the engine implements the choices once (assembly/path/, assembly/rx/).
+ * The systems that can be compared, as data: what each chooses, and where that is known from. A driver at a NIC is a
+ * system, and so is a guest's driver with a host's path between its device and the wire. To add one, add a record; the
+ * engine implements the choices once (assembly/path/, assembly/rx/).
  *
  * "4.7" and "6.1" are Linux versions; file names are Linux's.
  */
 
 import { VIRTIO_NET_HDR_SIZE } from "../../assembly/spec.ts";
+import type { DmaBackend } from "../names.ts";
 
 /** How a driver keeps its receive buffers (assembly/rx/, one file a kind). */
 export const RX_KINDS = [
@@ -45,6 +47,23 @@ export interface RxPolicy {
   references: "plain" | "bias";
   /** What is shown to the CPU of a received buffer, and whether it is shown to the device before it is posted again. */
   sync: { cpu: "buffer" | "packet"; device: boolean };
+}
+
+/** What a host does with a packet between the device half and the wire (assembly/path/host-*.ts, one file a kind). */
+export type HostTx =
+  /** The device half is the NIC. */
+  | { kind: "wire" }
+  /** The CPU copies every payload: `hops` times. */
+  | { kind: "copy"; hops: number };
+export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number };
+
+/** A driver, and what is around it. */
+export interface SystemRecord extends DriverRecord {
+  /** Whether the driver maps (VIRTIO_F_ACCESS_PLATFORM). Without, it hands out physical addresses. */
+  accessPlatform: boolean;
+  /** The backend that the system is known with. */
+  dma: DmaBackend;
+  host: { tx: HostTx; rx: HostRx };
 }
 
 export interface DriverRecord {
@@ -143,3 +162,53 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     rx: { ...virtioNet.rx, kind: "premapped", sync: { cpu: "packet", device: true } },
   },
 };
+
+/** A guest's own driver: physical addresses, and buffers that the host's path copies from and to. */
+const guest = {
+  ...virtioNet,
+  accessPlatform: false,
+  dma: "direct",
+} as const;
+
+/** Every system by name: those of section 5 of the list of systems, and the drivers. */
+export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
+  ...Object.fromEntries(Object.values(DRIVER_RECORDS).map((record) => [record.name, atNic(record)])),
+  "qemu-virtio-net": {
+    ...guest,
+    name: "qemu-virtio-net",
+    about: "the device half in a user process: the tap copies what is sent, and receive copies twice",
+    // hw/net/virtio-net.c: sendmsg from the guest's elements; receive reads into a buffer, and iov_from_buf copies on.
+    host: { tx: { kind: "copy", hops: 1 }, rx: { kind: "copy", hops: 2 } },
+  },
+  "vhost-net": {
+    ...guest,
+    name: "vhost-net",
+    about: "the device half in the host's kernel: one copy each way",
+    // drivers/vhost/net.c: handle_tx_copy, and handle_rx through the socket's recvmsg.
+    host: { tx: { kind: "copy", hops: 1 }, rx: { kind: "copy", hops: 1 } },
+  },
+  "vhost-net-dedicated": {
+    ...guest,
+    name: "vhost-net-dedicated",
+    about: "a NIC that is one guest's alone fills the guest's own buffers; what is sent is still copied",
+    host: { tx: { kind: "copy", hops: 1 }, rx: { kind: "wire" } },
+  },
+  "sriov-vf": {
+    ...DRIVER_RECORDS.premapped,
+    name: "sriov-vf",
+    about: "a virtual function reads and writes the guest's memory itself, through the IOMMU",
+    accessPlatform: true,
+    dma: "iommu-strict",
+    host: { tx: { kind: "wire" }, rx: { kind: "wire" } },
+  },
+};
+
+/** A driver whose device half is the NIC. */
+export function atNic(record: DriverRecord): SystemRecord {
+  return {
+    ...record,
+    accessPlatform: true,
+    dma: "direct",
+    host: { tx: { kind: "wire" }, rx: { kind: "wire" } },
+  };
+}
