@@ -5,7 +5,8 @@ import { POP_HEADER, SEGMENT, TOUCH_COPY } from "../abi";
 import { copyBytes } from "../mem/copy";
 import { bufferRead } from "../ring/access";
 import { isLive } from "../ring/queue";
-import { countCpuCopy, cpuCopy, hostSlot } from "./host-path";
+import { countCpuCopy, cpuCopy } from "./copies";
+import { hostSlot } from "./host-path";
 import { deviceFinishAll, Port } from "./port";
 import { wireTakesHosts } from "./wire";
 

@@ -1,7 +1,7 @@
 // What a host does with a frame that the wire sends, by the kind of its path, before it is in the guest's buffers.
 
+import { countCpuCopy } from "./copies";
 import { copySource } from "./host-copy";
-import { countCpuCopy } from "./host-path";
 import { Port } from "./port";
 
 /** Where the last copy takes the frame from that the wire left at `ptr`. */
