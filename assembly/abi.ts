@@ -136,6 +136,7 @@ export const RX_PAGE_REUSE: u32 = 1;
 export const RX_PAGE_REUSE_BUILD: u32 = 2;
 export const RX_PAGE_POOL: u32 = 3;
 export const RX_PREMAPPED: u32 = 4;
+export const RX_MERGEABLE: u32 = 5;
 
 /** The page pool's cache, how many pages fill it at once, and its recycle ring. */
 export const PAGE_POOL_CACHE: u32 = 128;

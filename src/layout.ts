@@ -42,6 +42,8 @@ export interface EngineLimits {
   ports: number;
   /** Packets that a port's consumer can have at a time. Default 0. */
   packets: number;
+  /** Fragments that a packet can have behind its first. Default 0. */
+  fragments: number;
   /** Whether a host can pin pages of the shared part (assembly/mem/pins.ts). Default false. */
   pins: boolean;
   /** What is reserved for DMA backends, or null: then no queue's driver half can have ACCESS_PLATFORM. */
@@ -91,6 +93,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     pages: options.pages ?? 0,
     ports: options.ports ?? 0,
     packets: options.packets ?? 0,
+    fragments: options.fragments ?? 0,
     pins: options.pins ?? false,
     net: null,
   };
@@ -109,6 +112,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
   check(limits, "pages", 0, 2 ** 20 - 16);
   check(limits, "ports", 0, limits.queues);
   check(limits, "packets", 0, 2 ** 24);
+  check(limits, "fragments", 0, 65535);
   if (options.net) limits.net = resolveNet(options.net, limits.batch);
   return limits;
 }
@@ -146,7 +150,7 @@ type Take = (part: Part, name: string, bytes: number, align?: number) => void;
 
 /** The page allocator's private part, and what the run loops need for each port (assembly/path/, assembly/rx/). */
 function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
-  const { pages, ports, packets, nodes, queueSize } = limits;
+  const { pages, ports, packets, fragments, nodes, queueSize } = limits;
   if (pages > 0) {
     take("private", "page control", wasm.pagesControlBytes(nodes));
     take("private", "page descriptors", wasm.pagesDescriptorBytes(pages, nodes));
@@ -157,8 +161,8 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
     take("private", `port ${i}`, wasm.portBytes());
     take("private", `port ${i} host path`, wasm.HOST_PATH_BYTES.value);
     if (pages === 0) continue;
-    // As many buffers as a ring, a pool's cache, or all pages.
-    const waiting = Math.max(powerOfTwo(queueSize), abi.PAGE_POOL_CACHE, pages);
+    // As many buffers as a ring and one more half page, a pool's cache, or all pages.
+    const waiting = Math.max(powerOfTwo(queueSize) + 1, abi.PAGE_POOL_CACHE, pages);
     take("private", `port ${i} receive buffers`, wasm.RX_RING_BYTES.value);
     take("private", `port ${i} waiting buffers`, waiting * 4);
     take("private", `port ${i} recycled pages`, abi.PAGE_POOL_RING * 4);
@@ -167,6 +171,7 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
     take("private", `port ${i} free packets`, wasm.stackBytes(packets));
     take("private", `port ${i} packets`, packets * abi.PACKET_RECORD);
     take("private", `port ${i} packet heads`, packets * abi.PACKET_HEAD);
+    take("private", `port ${i} packet fragments`, packets * fragments * abi.SEGMENT);
   }
 }
 

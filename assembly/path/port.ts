@@ -49,8 +49,9 @@ export class Port {
   packed: u32;
   /** The port's number in traces. */
   index: u32;
-  /** Most packets of a burst. */
+  /** Most packets of a burst, and buffers that the staging areas hold. */
   batch: u32;
+  staging: u32;
   /** Staging areas of the queue (abi.ts). */
   add: u32;
   popped: u32;
@@ -100,9 +101,17 @@ export class Port {
   refillAt: u32;
   /** 1: asked after each packet, else after each poll. */
   refillInPoll: u32;
-  /** The longest frame that the wire hands over; 1 in `longFrames` when the pass has longer ones. */
+  /** The longest frame that the wire hands over. */
   frameMost: u32;
-  longFrames: u32;
+  /** 1: a frame may span buffers (VIRTIO_NET_F_MRG_RXBUF), at most so many, for which packets have room. */
+  mergeable: u32;
+  buffersMost: u32;
+  /** Popped buffers that wait for a frame: the first one, the end of them, and how many (place-frame.ts). */
+  placeNext: u32;
+  placeTail: u32;
+  placeLeft: u32;
+  /** Buffers that the burst filled. */
+  usedCount: u32;
   /** 1: the consumer drops what it holds at the end of a pass. */
   dropAtEnd: u32;
 
@@ -121,6 +130,7 @@ export class Port {
   dropsNoBuffer: u64;
   dropsTooLong: u64;
   dropsTooShort: u64;
+  dropsNumBuffers: u64;
   dropsNoPacket: u64;
   dropsMapFailed: u64;
   // Refills that ended early, by cause
@@ -187,11 +197,11 @@ export function driverPublish(port: Port): u32 {
 export function driverReclaim(port: Port): u32 {
   const driver = changetype<u32>(port.driver);
   if (port.packed) {
-    const done = packedDriverReclaim(driver, port.reclaimed, port.batch);
+    const done = packedDriverReclaim(driver, port.reclaimed, port.staging);
     packedDriverArm(driver, 0);
     return done;
   }
-  const done = splitDriverReclaim(driver, port.reclaimed, port.batch);
+  const done = splitDriverReclaim(driver, port.reclaimed, port.staging);
   splitDriverArm(driver, 0);
   return done;
 }
@@ -199,19 +209,26 @@ export function driverReclaim(port: Port): u32 {
 export function driverDetach(port: Port): u32 {
   const driver = changetype<u32>(port.driver);
   return port.packed
-    ? packedDriverDetach(driver, port.reclaimed, port.batch)
-    : splitDriverDetach(driver, port.reclaimed, port.batch);
+    ? packedDriverDetach(driver, port.reclaimed, port.staging)
+    : splitDriverDetach(driver, port.reclaimed, port.staging);
 }
 
 /** Pops up to `count` buffers, and asks for a kick for the next. */
 export function devicePop(port: Port, count: u32): u32 {
+  return devicePopBehind(port, 0, count);
+}
+
+/** The same behind the first `kept` bytes of the staging area. */
+export function devicePopBehind(port: Port, kept: u32, count: u32): u32 {
   const device = changetype<u32>(port.device);
+  const out = port.popped + kept;
+  const bytes = port.poppedBytes - kept;
   if (port.packed) {
-    const got = packedDevicePop(device, port.popped, port.poppedBytes, count);
+    const got = packedDevicePop(device, out, bytes, count);
     packedDeviceArm(device, 0);
     return got;
   }
-  const got = splitDevicePop(device, port.popped, port.poppedBytes, count);
+  const got = splitDevicePop(device, out, bytes, count);
   splitDeviceArm(device, 0);
   return got;
 }

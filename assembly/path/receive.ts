@@ -6,32 +6,28 @@ import {
   ADD_HEADER,
   OP_RECEIVE,
   OP_REFILL,
-  PACKET_HEAD,
-  POP_HEADER,
   R_DMA_MAP_FAILED,
   RECLAIM_RECORD,
   RX_ALLOC_PER_PACKET,
+  RX_MERGEABLE,
   RX_PAGE_POOL,
   RX_PAGE_REUSE,
   RX_PAGE_REUSE_BUILD,
   RX_PREMAPPED,
   SEGMENT,
-  TOUCH_COPY,
-  USED_RECORD,
 } from "../abi";
 import { traceOp } from "../mem/trace";
-import { bufferWrite } from "../ring/access";
 import { isLive } from "../ring/queue";
 import { consumerDropAll, consumerPacket, consumerTakes } from "../rx/consumer";
-import { rxClose, rxOpen, rxReceive, rxReturn, rxTake } from "../rx/kinds";
-import { bufferHandle, Packet, rxSyncForDevice } from "../rx/rx-ring";
+import { rxClose, rxKeep, rxOpen, rxReceive, rxReturn, rxShow, rxTake } from "../rx/kinds";
+import { bufferHandle, Packet, packetAddFragment, rxSyncForDevice } from "../rx/rx-ring";
+import { VIRTIO_NET_HDR_NUM_BUFFERS } from "../spec";
 import { hostPlaced, hostSource } from "./host-receive";
+import { MOVE_CPU, MOVE_WIRE, placeBegin, placeBuffers, placeEnd, placeFrame } from "./place-frame";
 import {
   burstPackets,
   chargeFrom,
   chargeTo,
-  deviceFinish,
-  devicePop,
   driverAdd,
   driverPublish,
   driverReclaim,
@@ -71,11 +67,7 @@ function advance(port: Port, count: u32): void {
 
 /** The device's side: `count` frames into as many buffers as there are. */
 function wireSends(port: Port, count: u32): void {
-  const fitting = port.longFrames ? countFitting(port, count) : count;
-  const got = devicePop(port, fitting);
-  let record = port.popped;
-  let used = port.used;
-  let written: u32 = 0;
+  placeBegin(port, count);
   for (; count; count--) {
     const ptr = load<u32>(port.cursor);
     const bytes = load<u32>(port.cursor, 4);
@@ -84,46 +76,15 @@ function wireSends(port: Port, count: u32): void {
       port.dropsTooLong++;
       continue;
     }
-    if (written == got) {
-      port.dropsNoBuffer++;
-      continue;
-    }
-    const counts = load<u32>(record, 4);
-    const segments = record + POP_HEADER + (counts & 0xffff) * SEGMENT;
     const total = port.headerBytes + bytes;
-    const from = hostOf(port) ? hostSource(port, ptr, bytes) : ptr;
-    if (!writeFrame(port, segments, counts >> 16, from, total)) return;
-    if (hostOf(port)) hostPlaced(port, bytes);
-    store<u32>(used, load<u32>(record));
-    store<u32>(used, total, 4);
-    used += USED_RECORD;
-    written++;
-    record = segments + (counts >> 16) * SEGMENT;
+    const buffers = placeBuffers(port, total);
+    if (!buffers) continue;
+    if (hostOf(port)) {
+      if (!placeFrame(port, MOVE_CPU, hostSource(port, ptr, bytes), total, buffers)) return;
+      hostPlaced(port, bytes);
+    } else if (!placeFrame(port, MOVE_WIRE, ptr, total, buffers)) return;
   }
-  deviceFinish(port, written);
-}
-
-function countFitting(port: Port, count: u32): u32 {
-  let fitting: u32 = 0;
-  for (let k: u32 = 0; k < count; k++) {
-    if (load<u32>(port.cursor + k * SEGMENT, 4) <= port.frameMost) fitting++;
-  }
-  return fitting;
-}
-
-/** Scatters header and frame over the writable elements. False after a fault, which broke the queue. */
-function writeFrame(port: Port, segment: u32, writable: u32, from: u32, total: u32): bool {
-  // A host's copy is whole. Where the wire moves no payload the driver still has to find what it reads itself.
-  const moved = port.touch >= TOUCH_COPY || hostOf(port) ? total : min(total, port.headerBytes + PACKET_HEAD);
-  let left = moved;
-  for (; writable && left; writable--) {
-    const bytes = min(load<u32>(segment, 4), left);
-    if (!bufferWrite(port.device, load<u32>(segment), from, bytes)) return false;
-    from += bytes;
-    left -= bytes;
-    segment += SEGMENT;
-  }
-  return true;
+  placeEnd(port);
 }
 
 /** The driver's side, with a loop for each kind. */
@@ -140,6 +101,9 @@ export function poll(port: Port): void {
       break;
     case RX_PAGE_POOL:
       pollKind(port, RX_PAGE_POOL);
+      break;
+    case RX_MERGEABLE:
+      pollKind(port, RX_MERGEABLE);
       break;
     default:
       pollKind(port, RX_PREMAPPED);
@@ -159,40 +123,88 @@ function pollKind(port: Port, kind: u32): void {
     const got = driverReclaim(port);
     if (!got) break;
     traceReclaim(port, got);
-    for (let k: u32 = 0; k < got; k++) {
-      const record = port.reclaimed + k * RECLAIM_RECORD;
-      receive(port, kind, load<u32>(record), load<u32>(record, 4));
-      cleaned += port.descriptors;
+    for (let k: u32 = 0; k < got; ) {
+      const buffers = receive(port, kind, port.reclaimed + k * RECLAIM_RECORD, got - k);
+      k += buffers;
+      cleaned += buffers * port.descriptors;
       if (inPoll && cleaned >= port.refillAt) {
         refillSome(port, cleaned / port.descriptors);
         cleaned = 0;
       }
     }
-    if (got < port.batch) break;
+    if (got < port.staging) break;
   }
   if (!inPoll && port.driver.numFree >= port.refillAt) refill(port);
 }
 
-/** A buffer came back with `written` bytes in it. */
+/** The buffer of `record`, behind which `left` with it came back, begins a frame: how many of them are dealt with. */
 @inline
-function receive(port: Port, kind: u32, buffer: u32, written: u32): void {
+function receive(port: Port, kind: u32, record: u32, left: u32): u32 {
   const rx = port.rx;
+  const buffer = load<u32>(record);
+  const written = load<u32>(record, 4);
   if (written < port.headerBytes + LEAST_FRAME) {
     port.dropsTooShort++;
     rxReturn(rx, buffer);
-    return;
+    return 1;
+  }
+  let frameBytes = written - port.headerBytes;
+  rxShow(rx, kind, buffer, rx.frameOffset + frameBytes);
+  let buffers: u32 = 1;
+  if (port.mergeable) {
+    // The device may still write to the buffer: the count is read here, and nowhere else.
+    buffers = load<u16>(buffer, VIRTIO_NET_HDR_NUM_BUFFERS);
+    if (buffers != 1 && !canMerge(port, record, buffers, left))
+      return returnMerged(port, record, buffers, left);
   }
   const packet = consumerPacket(port.consumer);
   if (!packet) {
     port.dropsNoPacket++;
-    rxReturn(rx, buffer);
-    return;
+    return returnMerged(port, record, buffers, left);
   }
-  const frameBytes = written - port.headerBytes;
   const filled = changetype<Packet>(packet);
   rxReceive(rx, kind, buffer, frameBytes, filled);
+  if (buffers > 1) frameBytes += receiveMore(port, record, buffers, filled);
   traceOp(rx.space.trace, OP_RECEIVE, frameBytes, filled.headBytes);
-  consumerTakes(port.consumer, kind, filled);
+  consumerTakes(port.consumer, kind, filled, frameBytes);
+  return buffers;
+}
+
+/** Whether a frame can have `buffers`, of which `left` are there; counts why not. */
+function canMerge(port: Port, record: u32, buffers: u32, left: u32): bool {
+  if (!buffers || buffers > left || buffers > port.buffersMost) {
+    port.dropsNumBuffers++;
+    return false;
+  }
+  for (let k: u32 = 1; k < buffers; k++) {
+    if (load<u32>(record + k * RECLAIM_RECORD, 4)) continue;
+    port.dropsTooShort++;
+    return false;
+  }
+  return true;
+}
+
+/** What belongs to a dropped frame goes back to where it came from: how many buffers that were. */
+function returnMerged(port: Port, record: u32, buffers: u32, left: u32): u32 {
+  const count = max(1, min(buffers, left));
+  for (let k: u32 = 0; k < count; k++) rxReturn(port.rx, load<u32>(record + k * RECLAIM_RECORD));
+  return count;
+}
+
+/** The buffers behind the first become fragments of the packet: the bytes in them. */
+function receiveMore(port: Port, record: u32, buffers: u32, packet: Packet): u32 {
+  const rx = port.rx;
+  let bytes: u32 = 0;
+  for (let k: u32 = 1; k < buffers; k++) {
+    record += RECLAIM_RECORD;
+    const buffer = load<u32>(record);
+    const written = load<u32>(record, 4);
+    rxShow(rx, rx.kind, buffer, written);
+    rxKeep(rx, rx.kind, buffer);
+    packetAddFragment(packet, buffer, written);
+    bytes += written;
+  }
+  return bytes;
 }
 
 /** Posts as many buffers as the ring has room for. */
@@ -204,7 +216,7 @@ export function refill(port: Port): void {
 function refillSome(port: Port, count: u32): void {
   let posted: u32 = 0;
   while (posted < count) {
-    const wanted = min(count - posted, port.batch);
+    const wanted = min(count - posted, port.staging);
     const staged = stageBuffers(port, wanted);
     const added = driverAdd(port, port.add, staged);
     posted += added;

@@ -160,7 +160,7 @@ export function takeBack(port: Port): void {
     if (!done) return;
     giveFlat(port, done);
     traceReclaim(port, done);
-    if (done < port.batch) return;
+    if (done < port.staging) return;
   }
 }
 

@@ -3,7 +3,7 @@
 // (ACCESS_PLATFORM without premapped elements). One allocation, one map, one unmap a packet.
 
 import { recordOf } from "../mem/pages";
-import { Packet, packetInPage, RxRing, rxGivePage, rxPutPage, rxTakePage } from "./rx-ring";
+import { RxRing, rxGivePage, rxPutPage, rxTakePage } from "./rx-ring";
 
 export function allocTake(rx: RxRing): u32 {
   const page = rxTakePage(rx);
@@ -13,13 +13,12 @@ export function allocTake(rx: RxRing): u32 {
   return page + rx.headroom;
 }
 
-export function allocReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
+export function allocKeep(rx: RxRing, buffer: u32): void {
   rxGivePage(rx, buffer);
-  packetInPage(packet, buffer + rx.frameOffset, frameBytes);
 }
 
-export function allocDrop(rx: RxRing, packet: Packet): void {
-  rxPutPage(rx, packet.data, 1);
+export function allocDrop(rx: RxRing, data: u32): void {
+  rxPutPage(rx, data, 1);
 }
 
 /** A buffer that no packet came in goes back to where it came from. */

@@ -1,11 +1,11 @@
 // Who gets the packets: a socket queue that holds back none, k or all of them, and drops them in order or
 // at random. The generator is seeded and lies in the control block, so a run can be repeated.
 
-import { PACKET_HEAD, PACKET_RECORD } from "../abi";
+import { PACKET_HEAD, PACKET_RECORD, SEGMENT } from "../abi";
 import { FNV_BASIS, fnv1a, fnv1aWord } from "../mem/digest";
 import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
 import { rxDrop } from "./kinds";
-import { Packet, RxRing } from "./rx-ring";
+import { fragmentBytes, fragmentData, Packet, RxRing } from "./rx-ring";
 
 @unmanaged
 export class Consumer {
@@ -34,14 +34,26 @@ export class Consumer {
   bytes: u64;
 }
 
-/** Makes `count` free packets of records at `records`, each with the place for its head at `heads`. */
-export function consumerInit(ptr: u32, free: u32, records: u32, heads: u32, count: u32): void {
+/**
+ * Makes `count` free packets of records at `records`, each with the place for its head at `heads`, and at `more`
+ * for `fragments` behind the first.
+ */
+export function consumerInit(
+  ptr: u32,
+  free: u32,
+  records: u32,
+  heads: u32,
+  more: u32,
+  fragments: u32,
+  count: u32,
+): void {
   const consumer = changetype<Consumer>(ptr);
   consumer.free = changetype<Stack>(free);
   stackInit(consumer.free, count);
   for (let k = count; k > 0; k--) {
     const packet = records + (k - 1) * PACKET_RECORD;
     changetype<Packet>(packet).head = heads + (k - 1) * PACKET_HEAD;
+    changetype<Packet>(packet).more = more + (k - 1) * fragments * SEGMENT;
     stackPut(consumer.free, packet);
   }
 }
@@ -52,12 +64,12 @@ export function consumerPacket(consumer: Consumer): u32 {
   return stackTake(consumer.free);
 }
 
-/** Hands a packet over, and drops what is more than it holds. */
+/** Hands a packet of a frame of `bytes` over, and drops what is more than it holds. */
 @inline
-export function consumerTakes(consumer: Consumer, kind: u32, packet: Packet): void {
+export function consumerTakes(consumer: Consumer, kind: u32, packet: Packet, bytes: u32): void {
   consumer.packets++;
-  consumer.bytes += packet.headBytes + packet.bytes;
-  if (consumer.digests) digestPacket(consumer, packet);
+  consumer.bytes += bytes;
+  if (consumer.digests) digestPacket(consumer, packet, bytes);
   if (!consumer.hold && consumer.head == consumer.tail) {
     dropPacket(consumer, kind, packet);
     return;
@@ -92,8 +104,15 @@ function dropOne(consumer: Consumer, kind: u32): void {
 @inline
 function dropPacket(consumer: Consumer, kind: u32, packet: Packet): void {
   if (consumer.digests && packetDigest(packet) != packet.check) consumer.corrupted++;
-  rxDrop(consumer.rx, kind, packet);
+  if (packet.bytes) rxDrop(consumer.rx, kind, packet.data);
+  if (packet.fragments) dropFragments(consumer.rx, packet);
   stackPut(consumer.free, changetype<u32>(packet));
+}
+
+/** No part of the hot loops: a frame that needs several buffers has the time for a switch each. */
+function dropFragments(rx: RxRing, packet: Packet): void {
+  for (let k: u32 = 0; k < packet.fragments; k++) rxDrop(rx, rx.kind, fragmentData(packet, k));
+  packet.fragments = 0;
 }
 
 /** Marsaglia's xorshift with 13, 17, 5. */
@@ -106,12 +125,19 @@ function next(consumer: Consumer): u32 {
   return x;
 }
 
-function digestPacket(consumer: Consumer, packet: Packet): void {
-  const digest = fnv1aWord(consumer.digest, packet.headBytes + packet.bytes);
-  consumer.digest = fnv1a(fnv1a(digest, packet.head, packet.headBytes), packet.data, packet.bytes);
+function digestPacket(consumer: Consumer, packet: Packet, bytes: u32): void {
+  consumer.digest = digestParts(fnv1aWord(consumer.digest, bytes), packet);
   packet.check = packetDigest(packet);
 }
 
 function packetDigest(packet: Packet): u64 {
-  return fnv1a(fnv1a(FNV_BASIS, packet.head, packet.headBytes), packet.data, packet.bytes);
+  return digestParts(FNV_BASIS, packet);
+}
+
+function digestParts(digest: u64, packet: Packet): u64 {
+  digest = fnv1a(fnv1a(digest, packet.head, packet.headBytes), packet.data, packet.bytes);
+  for (let k: u32 = 0; k < packet.fragments; k++) {
+    digest = fnv1a(digest, fragmentData(packet, k), fragmentBytes(packet, k));
+  }
+  return digest;
 }

@@ -1,20 +1,22 @@
 // What a queue asks of its kind of receive buffer. `kind` is a constant where these are inlined into the
 // loops that run once a packet (path/receive.ts), so each kind has its own copy of them.
 
-import { RX_ALLOC_PER_PACKET, RX_PAGE_POOL, RX_PAGE_REUSE, RX_PAGE_REUSE_BUILD } from "../abi";
-import { allocDrop, allocReceive, allocReturn, allocTake } from "./alloc-per-packet";
-import { poolClose, poolDrop, poolReceive, poolRecycled, poolReturn, poolTake } from "./page-pool";
-import { reuseClose, reuseDrop, reuseReceive, reuseReturn, reuseTake } from "./page-reuse";
-import { buildDrop, buildReceive } from "./page-reuse-build";
+import { RX_ALLOC_PER_PACKET, RX_MERGEABLE, RX_PAGE_POOL, RX_PAGE_REUSE, RX_PAGE_REUSE_BUILD } from "../abi";
+import { recordOf } from "../mem/pages";
+import { allocDrop, allocKeep, allocReturn, allocTake } from "./alloc-per-packet";
+import { mergeableClose, mergeableDrop, mergeableKeep, mergeableReturn, mergeableTake } from "./mergeable";
+import { poolClose, poolDrop, poolKeep, poolRecycled, poolReturn, poolTake } from "./page-pool";
+import { reuseClose, reuseDrop, reuseKeep, reuseReceive, reuseReturn, reuseTake } from "./page-reuse";
+import { buildDrop, buildKeep } from "./page-reuse-build";
 import {
   premappedClose,
   premappedDrop,
+  premappedKeep,
   premappedOpen,
-  premappedReceive,
   premappedReturn,
   premappedTake,
 } from "./premapped";
-import { Packet, RxRing, waitingInOrder, waitingOnStack } from "./rx-ring";
+import { Packet, packetInPage, RxRing, rxSyncForCpu, waitingInOrder, waitingOnStack } from "./rx-ring";
 
 /** Makes ready what is made before the first buffer is posted; false when it could not be had. */
 export function rxOpen(rx: RxRing): bool {
@@ -25,6 +27,7 @@ export function rxOpen(rx: RxRing): bool {
     case RX_PAGE_REUSE:
     case RX_PAGE_REUSE_BUILD:
     case RX_PAGE_POOL:
+    case RX_MERGEABLE:
       return true;
     default:
       return premappedOpen(rx);
@@ -42,50 +45,77 @@ export function rxTake(rx: RxRing, kind: u32): u32 {
       return reuseTake(rx);
     case RX_PAGE_POOL:
       return poolTake(rx);
+    case RX_MERGEABLE:
+      return mergeableTake(rx);
     default:
       return premappedTake(rx);
   }
 }
 
-/** The device wrote a frame of `frameBytes` into `buffer`: makes a packet of it. */
+/** Shows the CPU the first `bytes` of a buffer that came back, or all of it; what the ring has unmapped it sees already. */
+@inline
+export function rxShow(rx: RxRing, kind: u32, buffer: u32, bytes: u32): void {
+  if (kind == RX_ALLOC_PER_PACKET || kind == RX_MERGEABLE) return;
+  const shown = kind == RX_PAGE_REUSE && !rx.syncWritten ? rx.bufferBytes : bytes;
+  rxSyncForCpu(rx, recordOf(rx.records, buffer), buffer, shown);
+}
+
+/** The device wrote a frame, or the first part of one, of `frameBytes` into `buffer`: makes a packet of it. */
 @inline
 export function rxReceive(rx: RxRing, kind: u32, buffer: u32, frameBytes: u32, packet: Packet): void {
+  if (kind == RX_PAGE_REUSE) {
+    reuseReceive(rx, buffer, frameBytes, packet);
+    return;
+  }
+  packetInPage(packet, buffer + rx.frameOffset, frameBytes);
+  rxKeep(rx, kind, buffer);
+}
+
+/** What the device wrote into `buffer` becomes a packet's, with a reference to the page. */
+@inline
+export function rxKeep(rx: RxRing, kind: u32, buffer: u32): void {
   switch (kind) {
     case RX_ALLOC_PER_PACKET:
-      allocReceive(rx, buffer, frameBytes, packet);
+      allocKeep(rx, buffer);
       break;
     case RX_PAGE_REUSE:
-      reuseReceive(rx, buffer, frameBytes, packet);
+      reuseKeep(rx, buffer);
       break;
     case RX_PAGE_REUSE_BUILD:
-      buildReceive(rx, buffer, frameBytes, packet);
+      buildKeep(rx, buffer);
       break;
     case RX_PAGE_POOL:
-      poolReceive(rx, buffer, frameBytes, packet);
+      poolKeep(rx, buffer);
+      break;
+    case RX_MERGEABLE:
+      mergeableKeep(rx, buffer);
       break;
     default:
-      premappedReceive(rx, buffer, frameBytes, packet);
+      premappedKeep(rx, buffer);
   }
 }
 
-/** The consumer is done with a packet. */
+/** The consumer is done with what a packet has at `data`. */
 @inline
-export function rxDrop(rx: RxRing, kind: u32, packet: Packet): void {
+export function rxDrop(rx: RxRing, kind: u32, data: u32): void {
   switch (kind) {
     case RX_ALLOC_PER_PACKET:
-      allocDrop(rx, packet);
+      allocDrop(rx, data);
       break;
     case RX_PAGE_REUSE:
-      reuseDrop(rx, packet);
+      reuseDrop(rx, data);
       break;
     case RX_PAGE_REUSE_BUILD:
-      buildDrop(rx, packet);
+      buildDrop(rx, data);
       break;
     case RX_PAGE_POOL:
-      poolDrop(rx, packet);
+      poolDrop(rx, data);
+      break;
+    case RX_MERGEABLE:
+      mergeableDrop(rx, data);
       break;
     default:
-      premappedDrop(rx, packet);
+      premappedDrop(rx, data);
   }
 }
 
@@ -101,6 +131,9 @@ export function rxReturn(rx: RxRing, buffer: u32): void {
       break;
     case RX_PAGE_POOL:
       poolReturn(rx, buffer);
+      break;
+    case RX_MERGEABLE:
+      mergeableReturn(rx, buffer);
       break;
     default:
       premappedReturn(rx, buffer);
@@ -118,6 +151,9 @@ export function rxClose(rx: RxRing): void {
       break;
     case RX_PAGE_POOL:
       poolClose(rx);
+      break;
+    case RX_MERGEABLE:
+      mergeableClose(rx);
       break;
     default:
       premappedClose(rx);
@@ -137,4 +173,9 @@ export function rxWaiting(rx: RxRing, at: u32): u32 {
     default:
       return waitingOnStack(rx, at);
   }
+}
+
+/** For a check: whether a page's references of the driver's are one for each buffer in it, which may be in several places. */
+export function rxSharesPages(rx: RxRing): bool {
+  return rx.kind == RX_MERGEABLE;
 }

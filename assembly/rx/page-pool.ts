@@ -7,13 +7,10 @@ import { OP_PAGE_ALLOC, PAGE_POOL_CACHE, PAGE_POOL_FILL, PAGE_POOL_RING } from "
 import { PAGE_FROM_RESERVE, Page, pageIsReusable, pageStart, pagesTakeBulk, recordOf } from "../mem/pages";
 import { traceOp } from "../mem/trace";
 import {
-  Packet,
-  packetInPage,
   RxRing,
   rxGivePage,
   rxMapPage,
   rxPutPage,
-  rxSyncForCpu,
   rxSyncForDevice,
   rxUnmapPage,
   takeFromTop,
@@ -31,15 +28,13 @@ export function poolTake(rx: RxRing): u32 {
   return page + rx.headroom;
 }
 
-export function poolReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
-  const page = rxGivePage(rx, buffer);
-  rxSyncForCpu(rx, page, buffer, rx.frameOffset + frameBytes);
-  packetInPage(packet, buffer + rx.frameOffset, frameBytes);
+export function poolKeep(rx: RxRing, buffer: u32): void {
+  rxGivePage(rx, buffer);
 }
 
 /** The consumer recycles the page, if nobody else holds it and the ring has room. */
-export function poolDrop(rx: RxRing, packet: Packet): void {
-  recycle(rx, recordOf(rx.records, packet.data), pageStart(packet.data));
+export function poolDrop(rx: RxRing, data: u32): void {
+  recycle(rx, recordOf(rx.records, data), pageStart(data));
 }
 
 /** What the driver itself gives back goes into the cache. */

@@ -7,15 +7,12 @@
 
 import { recordOf } from "../mem/pages";
 import { giveHalf } from "./page-reuse";
-import { Packet, packetInPage, RxRing, rxPutPage, rxSyncForCpu } from "./rx-ring";
+import { RxRing, rxPutPage } from "./rx-ring";
 
-export function buildReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
-  const page = recordOf(rx.records, buffer);
-  rxSyncForCpu(rx, page, buffer, rx.frameOffset + frameBytes);
-  packetInPage(packet, buffer + rx.frameOffset, frameBytes);
-  giveHalf(rx, page, buffer);
+export function buildKeep(rx: RxRing, buffer: u32): void {
+  giveHalf(rx, recordOf(rx.records, buffer), buffer);
 }
 
-export function buildDrop(rx: RxRing, packet: Packet): void {
-  rxPutPage(rx, packet.data, 1);
+export function buildDrop(rx: RxRing, data: u32): void {
+  rxPutPage(rx, data, 1);
 }

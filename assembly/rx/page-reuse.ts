@@ -18,7 +18,6 @@ import {
   RxRing,
   rxMapPage,
   rxPutPage,
-  rxSyncForCpu,
   rxTakePage,
   rxUnmapPage,
   traceReuse,
@@ -45,7 +44,6 @@ export function reuseNew(rx: RxRing): u32 {
 
 export function reuseReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
   const page = recordOf(rx.records, buffer);
-  rxSyncForCpu(rx, page, buffer, rx.syncWritten ? rx.frameOffset + frameBytes : rx.bufferBytes);
   const frame = buffer + rx.frameOffset;
   if (frameBytes <= PACKET_HEAD) {
     copyHead(rx, packet, frame, frameBytes);
@@ -65,6 +63,10 @@ export function reuseReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: P
   packet.data = frame + headBytes;
   packet.bytes = frameBytes - headBytes;
   giveHalf(rx, page, buffer);
+}
+
+export function reuseKeep(rx: RxRing, buffer: u32): void {
+  giveHalf(rx, recordOf(rx.records, buffer), buffer);
 }
 
 /** A packet keeps the half that `buffer` is: the other one goes on, or the driver leaves the page. */
@@ -102,8 +104,8 @@ export function flipHalf(rx: RxRing, page: Page, buffer: u32): bool {
   return true;
 }
 
-export function reuseDrop(rx: RxRing, packet: Packet): void {
-  if (packet.bytes) rxPutPage(rx, packet.data, 1);
+export function reuseDrop(rx: RxRing, data: u32): void {
+  rxPutPage(rx, data, 1);
 }
 
 /** A buffer that no packet came in: its page is given up. */

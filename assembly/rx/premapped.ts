@@ -3,13 +3,10 @@
 
 import { pageStart, recordOf } from "../mem/pages";
 import {
-  Packet,
-  packetInPage,
   RxRing,
   rxGivePage,
   rxMapPage,
   rxPutPage,
-  rxSyncForCpu,
   rxTakePage,
   rxUnmapPage,
   takeFromTop,
@@ -34,14 +31,12 @@ export function premappedTake(rx: RxRing): u32 {
   return 0;
 }
 
-export function premappedReceive(rx: RxRing, buffer: u32, frameBytes: u32, packet: Packet): void {
-  const page = rxGivePage(rx, buffer);
-  rxSyncForCpu(rx, page, buffer, rx.frameOffset + frameBytes);
-  packetInPage(packet, buffer + rx.frameOffset, frameBytes);
+export function premappedKeep(rx: RxRing, buffer: u32): void {
+  rxGivePage(rx, buffer);
 }
 
-export function premappedDrop(rx: RxRing, packet: Packet): void {
-  const page = pageStart(packet.data);
+export function premappedDrop(rx: RxRing, data: u32): void {
+  const page = pageStart(data);
   recordOf(rx.records, page).bias = 1;
   waitOnTop(rx, page);
   rx.pagesReused++;

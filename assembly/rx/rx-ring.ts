@@ -6,8 +6,8 @@
 //   page   | half: buffer, as above           | half: buffer, as above |       the page-reuse kinds
 //
 // A kind is a file beside this one with the functions that kinds.ts calls. To add a kind: an RX_* code in
-// abi.ts, the file, a case in each function of kinds.ts, a line in the switch of path/receive.ts, and its
-// name in src/system/records.ts.
+// abi.ts, the file, a case in each function of kinds.ts, a line in the switch of path/receive.ts, its name in
+// src/system/records.ts, and what its buffers are in src/system/driver-layout.ts.
 
 import {
   DMA_FROM_DEVICE,
@@ -16,6 +16,7 @@ import {
   OP_PAGE_FREE,
   OP_PAGE_REUSE,
   PAGE_SIZE,
+  SEGMENT,
 } from "../abi";
 import { dmaMap, dmaSyncForCpu, dmaSyncForDevice, dmaUnmap } from "../dma/dma";
 import { AddressSpace } from "../dma/space";
@@ -74,7 +75,7 @@ export class RxRing {
   headerCopyBytes: u64;
 }
 
-// A packet as its consumer gets it: what was copied out of the buffer, then what lies in the page. Records are
+// A packet as its consumer gets it: what was copied out of the buffer, then what lies in pages. Records are
 // PACKET_RECORD bytes apart.
 @unmanaged
 export class Packet {
@@ -86,6 +87,9 @@ export class Packet {
   bytes: u32;
   /** While a digest is made: that of the packet as it was delivered. */
   check: u64;
+  /** What lies in further pages: {data, bytes} each, in a place of the packet's own, and how many there are: none in a free packet. */
+  more: u32;
+  fragments: u32;
 }
 
 /** The handle that a mapped buffer is posted with. */
@@ -177,6 +181,25 @@ export function packetInPage(packet: Packet, data: u32, bytes: u32): void {
   packet.headBytes = 0;
   packet.data = data;
   packet.bytes = bytes;
+}
+
+/** The packet gets `bytes` at `data` behind what it has, which there is room for. */
+@inline
+export function packetAddFragment(packet: Packet, data: u32, bytes: u32): void {
+  const fragment = packet.more + packet.fragments++ * SEGMENT;
+  store<u32>(fragment, data);
+  store<u32>(fragment, bytes, 4);
+}
+
+/** The bytes and the place of fragment number `k` behind the first. */
+@inline
+export function fragmentBytes(packet: Packet, k: u32): u32 {
+  return load<u32>(packet.more + k * SEGMENT, 4);
+}
+
+@inline
+export function fragmentData(packet: Packet, k: u32): u32 {
+  return load<u32>(packet.more + k * SEGMENT);
 }
 
 // Lists of buffers that wait. Each holds as many as its mask says and no caller puts more.

@@ -2,16 +2,16 @@
 import type { Engine } from "../engine.ts";
 import { ConfigError, VringError } from "../errors.ts";
 import { queueOf } from "../net/flows.ts";
-import { Fnv1a64, type Traffic } from "../net/traffic.ts";
+import { Fnv1a64, MAX_FRAME_BYTES, type Traffic } from "../net/traffic.ts";
 import {
   DriverBench,
   type DriverBenchOptions,
-  MAX_RX_FRAME,
+  mostReceived,
   type Operation,
   type PathCounters,
 } from "../system/driver-bench.ts";
 import type { CaseLoop, CasePlan, Counted } from "./bench.ts";
-import type { Direction, DriverArm } from "./driver-arms.ts";
+import type { DriverArm } from "./driver-arms.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
 import type { Counters, DmaCounters, DriverFields, QueueResult } from "./result.ts";
 import { PACKETS_A_PASS } from "./trace.ts";
@@ -23,7 +23,8 @@ interface Spread {
   bytes: number;
   /** What the queues' frames arrive as. */
   digest: string;
-  /** Frames of the traffic that no receive buffer takes. */
+  /** The longest frame that is taken, and frames of the traffic that are longer. */
+  most: number;
   tooLong: number;
 }
 
@@ -32,8 +33,9 @@ export function planDriverCases(arms: readonly DriverArm[], traceOps: number): C
   const traffics = [...new Set(arms.map(({ traffic }) => traffic))];
   return arms.map((arm) => {
     const { direction, queues } = arm.settings;
-    const key = [traffics.indexOf(arm.traffic), direction, queues].join();
-    const spread = spreads.get(key) ?? spreadFrames(arm.traffic, direction, queues);
+    const most = mostTaken(arm);
+    const key = [traffics.indexOf(arm.traffic), direction, queues, most].join();
+    const spread = spreads.get(key) ?? spreadFrames(arm.traffic, most, queues);
     spreads.set(key, spread);
     return planDriverCase(arm, spread, traceOps);
   });
@@ -92,20 +94,23 @@ function attempt<T>(id: string, action: () => T): T {
   }
 }
 
-function leftOut({ traffic }: DriverArm, { tooLong }: Spread): string {
-  return (
-    `${tooLong} of ${traffic.packets.length} frames are left out, because a receive buffer takes ` +
-    `${MAX_RX_FRAME} bytes`
-  );
+/** The longest frame that the far side of a case can take. */
+function mostTaken({ record, settings }: DriverArm): number {
+  if (settings.direction === "tx") return MAX_FRAME_BYTES;
+  return mostReceived({ ...record.rx, kind: settings.kind ?? record.rx.kind });
+}
+
+function leftOut({ traffic }: DriverArm, { tooLong, most }: Spread): string {
+  return `${tooLong} of ${traffic.packets.length} frames are left out, because a receive buffer takes ${most} bytes`;
 }
 
 /** @throws CompareInputError when no frame is left. */
-function spreadFrames({ kind, packets, name }: Traffic, direction: Direction, count: number): Spread {
+function spreadFrames({ kind, packets, name }: Traffic, most: number, count: number): Spread {
   const all = packets.map(({ data }) => data);
-  const frames = direction === "tx" ? all : all.filter(({ length }) => length <= MAX_RX_FRAME);
+  const frames = all.filter(({ length }) => length <= most);
   if (frames.length === 0) {
     throw new CompareInputError(
-      `${kind === "fixed" ? `${name}-byte frames` : name}: there is no frame of at most ${MAX_RX_FRAME} bytes, ` +
+      `${kind === "fixed" ? `${name}-byte frames` : name}: there is no frame of at most ${most} bytes, ` +
         "which is what a receive buffer takes",
     );
   }
@@ -118,6 +123,7 @@ function spreadFrames({ kind, packets, name }: Traffic, direction: Direction, co
     packets: repeats * frames.length,
     bytes: repeats * frames.reduce((sum, { length }) => sum + length, 0),
     digest: digestOf(queues.map(frameDigest)),
+    most,
     tooLong: all.length - frames.length,
   };
 }

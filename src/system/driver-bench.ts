@@ -16,10 +16,12 @@ import {
 import { driverLimits, PortWriter } from "./driver-layout.ts";
 import { type DriverBenchOptions, type DriverSettings, resolveOptions } from "./driver-options.ts";
 import { type Operation, readOperations } from "./operations.ts";
+import { MAPPED_BY_RING } from "./receive-buffers.ts";
 
 export type { PathCounters } from "./driver-counters.ts";
-export { type DriverBenchOptions, type DriverSettings, MAX_RX_FRAME } from "./driver-options.ts";
+export type { DriverBenchOptions, DriverSettings } from "./driver-options.ts";
 export type { Operation } from "./operations.ts";
+export { MAX_RX_FRAME, mostReceived } from "./receive-buffers.ts";
 
 export interface LeakReport {
   ok: boolean;
@@ -274,5 +276,5 @@ function featuresOf({ record, format }: DriverSettings): bigint {
 /** Whether what is staged is mapped by its kind of buffer, or at set-up, instead of by the ring. */
 function isPremapped({ receives, record, rx, tx }: DriverSettings): boolean {
   if (!record.accessPlatform) return false;
-  return receives ? rx.kind !== "alloc-per-packet" : tx.mapAt === "set-up";
+  return receives ? !MAPPED_BY_RING.includes(rx.kind) : tx.mapAt === "set-up";
 }

@@ -51,6 +51,8 @@ export interface PathCounters extends DmaCounters {
   dropsNoBuffer: number;
   dropsTooLong: number;
   dropsTooShort: number;
+  /** A wrong num_buffers: what belongs to it is lost. */
+  dropsNumBuffers: number;
   dropsNoPacket: number;
   dropsMapFailed: number;
   /** Refills that ended early, by cause; what they lacked is posted later. */
@@ -102,6 +104,7 @@ export const NOTHING_COUNTED: Readonly<PathCounters> = {
   dropsNoBuffer: 0,
   dropsTooLong: 0,
   dropsTooShort: 0,
+  dropsNumBuffers: 0,
   dropsNoPacket: 0,
   dropsMapFailed: 0,
   refillsNoPage: 0,
@@ -151,6 +154,7 @@ export function portCounters(engine: Engine, ptr: number, settings: DriverSettin
     dropsNoBuffer: port(wasm.PORT_DROPS_NO_BUFFER),
     dropsTooLong: port(wasm.PORT_DROPS_TOO_LONG),
     dropsTooShort: port(wasm.PORT_DROPS_TOO_SHORT),
+    dropsNumBuffers: port(wasm.PORT_DROPS_NUM_BUFFERS),
     dropsNoPacket: port(wasm.PORT_DROPS_NO_PACKET),
     dropsMapFailed: port(wasm.PORT_DROPS_MAP_FAILED),
     refillsNoPage: port(wasm.PORT_REFILLS_NO_PAGE),

@@ -3,35 +3,10 @@ import * as abi from "../../assembly/abi.ts";
 import { VIRTIO_NET_HDR_NUM_BUFFERS, VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
 import type { Engine } from "../engine.ts";
 import { alignUp, type EngineLimits, powerOfTwo, resolveLimits } from "../layout.ts";
-import { type DriverSettings, MAX_RX_FRAME, piecesOf } from "./driver-options.ts";
-import { RECLAIM_AT, RX_KINDS, type RxKind, type RxPolicy } from "./records.ts";
+import { type DriverSettings, piecesOf } from "./driver-options.ts";
+import { ATTRIBUTES, bufferBytes, frameOffset, HEADROOM, syncsForDevice } from "./receive-buffers.ts";
+import { RECLAIM_AT, RX_KINDS } from "./records.ts";
 
-/** Bytes in front of a buffer in its page or half page; where a packet is built in place, 192 (I40E_SKB_PAD). */
-const HEADROOM: Readonly<Record<RxKind, number>> = {
-  "alloc-per-packet": 0,
-  "page-reuse": 0,
-  "page-reuse-build": 192,
-  "page-pool": 192,
-  premapped: 0,
-};
-
-/** Bytes that the device may write, if not what the longest frame takes: I40E_RXBUFFER_2048, I40E_RXBUFFER_1536. */
-const BUFFER_BYTES: Readonly<Partial<Record<RxKind, number>>> = {
-  "page-reuse": 2048,
-  "page-reuse-build": 1536,
-};
-
-/** What the kind maps its pages with: I40E_RX_DMA_ATTR, and page_pool_dma_map's. */
-const ATTRIBUTES: Readonly<Record<RxKind, number>> = {
-  "alloc-per-packet": 0,
-  "page-reuse": 0,
-  "page-reuse-build": abi.DMA_ATTR_SKIP_CPU_SYNC | abi.DMA_ATTR_WEAK_ORDERING,
-  "page-pool": abi.DMA_ATTR_SKIP_CPU_SYNC,
-  premapped: 0,
-};
-
-/** Where the frame starts when the device header has an element of its own: on a cache line of its own. */
-const SPLIT_HEADER_OFFSET = 64;
 const TOUCHES = { none: abi.TOUCH_NONE, header: abi.TOUCH_HEADER, copy: abi.TOUCH_COPY };
 
 /** From one frame to the next: an odd number of cache lines, so that equal frames don't alias in the cache. */
@@ -97,7 +72,7 @@ function mappedBytes({ receives, pages, queues, record, tx }: DriverSettings): n
 
 /** What an engine for these settings has to reserve. */
 export function driverLimits(settings: DriverSettings): EngineLimits {
-  const { queues, receives, ringSize, batch, sgs, threshold, hold, pages, nodes, dma, traceOps } = settings;
+  const { queues, receives, ringSize, staging, sgs, threshold, hold, pages, nodes, dma, traceOps } = settings;
   const frames = framesBytes(settings);
   const flat = flatBytes(settings);
   const host = hostSlots(settings);
@@ -106,12 +81,13 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
   const block = alignUp(Math.max(sgs, threshold) * VIRTQ_DESC_SIZE + 8, 16);
   const wire = receives ? frames : alignUp(longest(settings), abi.CACHE_LINE);
   return resolveLimits({
-    ...{ queueSize: ringSize, batch, threshold, pages, nodes },
+    ...{ queueSize: ringSize, batch: staging, threshold, pages, nodes },
     maxSgs: sgs,
     queues: queues.length,
     ports: queues.length,
     // What is held, and the one that comes.
     packets: receives ? hold + 1 : 0,
+    fragments: receives ? settings.buffersMost - 1 : 0,
     heapBytes: queues.length * ringSize * block + 2 * block + 64,
     bufferBytes: receives ? 0 : frames + queues.length * flat.buffers,
     scratchBytes: streams + wire + queues.length * (flat.stack + host.slots * host.bytes),
@@ -169,7 +145,7 @@ export class PortWriter {
   /** The port of queue `index`, whose halves are at `driver` and `device`. */
   write(index: number, driver: number, device: number): number {
     const { wasm } = this.#engine;
-    const { format, batch, record, descriptors, sgs, touch, queues, receives } = this.#settings;
+    const { format, batch, staging, record, descriptors, sgs, touch, queues, receives } = this.#settings;
     const port = this.#at(`port ${index}`);
     const popped = this.#engine.region(`queue ${index} staging popped`);
     this.#set(port, [
@@ -178,6 +154,7 @@ export class PortWriter {
       [wasm.PORT_PACKED, format === "packed"],
       [wasm.PORT_INDEX, index],
       [wasm.PORT_BATCH, batch],
+      [wasm.PORT_STAGING, staging],
       [wasm.PORT_ADD, this.#at(`queue ${index} staging add`)],
       [wasm.PORT_POPPED, popped.ptr],
       [wasm.PORT_POPPED_BYTES, popped.bytes],
@@ -232,40 +209,39 @@ export class PortWriter {
 
   #writeReceive(port: number, index: number): void {
     const { wasm } = this.#engine;
-    const { rx, refillAt, queues, dropAtEnd } = this.#settings;
+    const { rx, refillAt, frameMost, buffersMost, dropAtEnd } = this.#settings;
     const buffers = this.#writeBuffers(index);
     this.#set(port, [
       [wasm.PORT_RX, buffers],
       [wasm.PORT_CONSUMER, this.#writeConsumer(index, buffers)],
       [wasm.PORT_REFILL_AT, refillAt],
       [wasm.PORT_REFILL_IN_POLL, rx.refill.check === "packet"],
-      [wasm.PORT_FRAME_MOST, MAX_RX_FRAME],
-      [wasm.PORT_LONG_FRAMES, queues[index].some(({ length }) => length > MAX_RX_FRAME)],
+      [wasm.PORT_FRAME_MOST, frameMost],
+      [wasm.PORT_MERGEABLE, rx.mergeable],
+      [wasm.PORT_BUFFERS_MOST, buffersMost],
       [wasm.PORT_DROP_AT_END, dropAtEnd],
     ]);
   }
 
   #writeBuffers(index: number): number {
     const { wasm, devices } = this.#engine;
-    const { rx, node, ringSize, hold, batch, sgs, descriptors, record } = this.#settings;
+    const { rx, node, ringSize, hold, batch, buffersMost, sgs, descriptors, record } = this.#settings;
     const { kind } = rx;
     const ptr = this.#at(`port ${index} receive buffers`);
-    const headroom = HEADROOM[kind];
-    const offset = frameOffset(kind, record.headerBytes, sgs);
     this.#set(ptr, [
       [wasm.RX_RING_PAGES, this.#at("page control")],
       [wasm.RX_RING_SPACE, devices[0].space],
       [wasm.RX_RING_KIND, RX_KINDS.indexOf(kind)],
       [wasm.RX_RING_NODE, node],
-      [wasm.RX_RING_HEADROOM, headroom],
-      [wasm.RX_RING_BUFFER_BYTES, BUFFER_BYTES[kind] ?? offset + MAX_RX_FRAME],
-      [wasm.RX_RING_FRAME_OFFSET, offset],
-      [wasm.RX_RING_ATTRS, ATTRIBUTES[kind]],
+      [wasm.RX_RING_HEADROOM, HEADROOM[kind]],
+      [wasm.RX_RING_BUFFER_BYTES, bufferBytes(rx, record.headerBytes, sgs)],
+      [wasm.RX_RING_FRAME_OFFSET, frameOffset(kind, record.headerBytes, sgs)],
+      [wasm.RX_RING_ATTRS, ATTRIBUTES[kind] ?? 0],
       [wasm.RX_RING_SYNC_WRITTEN, rx.sync.cpu === "packet"],
       [wasm.RX_RING_SYNC_DEVICE, record.accessPlatform && syncsForDevice(rx)],
       [wasm.RX_RING_PHYSICAL, !record.accessPlatform],
       [wasm.RX_RING_TAKES_AHEAD, rx.references === "bias"],
-      [wasm.RX_RING_FIXED_PAGES, Math.floor(ringSize / descriptors) + hold + batch],
+      [wasm.RX_RING_FIXED_PAGES, Math.floor(ringSize / descriptors) + (hold + batch) * buffersMost],
       [wasm.RX_RING_LIST, this.#at(`port ${index} waiting buffers`)],
       [wasm.RX_RING_LIST_MASK, powerOfTwo(ringSize) - 1],
       [wasm.RX_RING_RECYCLED, this.#at(`port ${index} recycled pages`)],
@@ -290,6 +266,8 @@ export class PortWriter {
       this.#at(`port ${index} free packets`),
       this.#at(`port ${index} packets`),
       this.#at(`port ${index} packet heads`),
+      this.#at(`port ${index} packet fragments`),
+      limits.fragments,
       limits.packets,
     );
     return ptr;
@@ -350,14 +328,4 @@ function writeElements(
     cut = next;
   }
   return at;
-}
-
-/** Where a packet is built in place, header and frame have but 1536 bytes together, so that nothing lies between them. */
-function frameOffset(kind: RxKind, headerBytes: number, sgs: number): number {
-  return sgs === 1 || kind === "page-reuse-build" ? headerBytes : SPLIT_HEADER_OFFSET;
-}
-
-/** page-reuse follows its record; a packet built in place, and a buffer that is never mapped again, always are. */
-function syncsForDevice({ kind, sync }: RxPolicy): boolean {
-  return kind === "page-reuse" ? sync.device : kind === "page-reuse-build" || kind === "premapped";
 }

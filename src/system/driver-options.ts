@@ -3,6 +3,8 @@ import * as abi from "../../assembly/abi.ts";
 import type { EngineOptions } from "../engine.ts";
 import { ConfigError } from "../errors.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
+import { MAX_FRAME_BYTES } from "../net/frame.ts";
+import { bufferBytes, MAX_RX_FRAME, merges } from "./receive-buffers.ts";
 import {
   atNic,
   type DriverRecord,
@@ -14,9 +16,6 @@ import {
   type SystemRecord,
   type TxPolicy,
 } from "./records.ts";
-
-/** The longest frame that every kind of receive buffer takes: Ethernet with a VLAN tag and 1500 bytes. */
-export const MAX_RX_FRAME = 1518;
 
 export interface DriverBenchOptions {
   /** A record of DRIVER_RECORDS or SYSTEM_RECORDS, or one of the caller's own. */
@@ -80,6 +79,10 @@ export interface DriverSettings {
   rx: RxPolicy;
   /** Packets that each queue's consumer holds back, and whether it drops them at the end of a pass. */
   hold: number;
+  /** Receive: the longest frame that the posted buffers take, the most buffers of one, and of a burst. */
+  frameMost: number;
+  buffersMost: number;
+  staging: number;
   dropAtEnd: boolean;
   random: boolean;
   seed: number;
@@ -126,10 +129,14 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const refillAt = refillThreshold(rx, ringSize, descriptors);
   const posted = Math.floor((ringSize - refillAt + 1) / descriptors);
   const sent = Math.max(0, Math.floor((ringSize - record.tx.stopBelow) / descriptors)) + 1;
-  const batch = Math.min(whole("batch", options.batch ?? 32, 1, 32768), receives ? posted : sent);
+  const frame = frameLimits(rx, record.headerBytes, queues, posted);
+  const most = receives ? Math.max(1, Math.floor(posted / frame.buffersMost)) : sent;
+  const batch = Math.min(whole("batch", options.batch ?? 32, 1, 32768), most);
   const nodes = options.nodes ?? 1;
   return {
     ...{ record, receives, queues, rx, hold, ringSize, batch, sgs, descriptors, flattens, refillAt, nodes },
+    ...frame,
+    staging: receives ? Math.min(batch * frame.buffersMost, Math.floor(ringSize / descriptors)) : batch,
     tx: record.tx,
     host: receives ? record.host.rx : record.host.tx,
     dma: options.dma,
@@ -143,7 +150,9 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
     touch: options.touch ?? "copy",
     traceOps: options.traceOps ?? 0,
     poolBytes: options.poolBytes ?? 0,
-    pages: receives ? (options.pages ?? nodes * pagesNeeded(queues.length, ringSize, hold, batch)) : 0,
+    pages: receives
+      ? (options.pages ?? nodes * pagesNeeded(queues.length, ringSize, hold, batch, frame.buffersMost))
+      : 0,
     node: whole("node", options.node ?? 0, 0, nodes - 1),
     reserve: options.reserve ?? 0,
   };
@@ -158,7 +167,17 @@ function receivePolicy({ record, rx, rxSgs, refillAt }: DriverBenchOptions): RxP
   if (sgs === 2 && record.headerBytes === 0) {
     throw new ConfigError(`rxSgs is 2, but ${record.name} has no device header to put into an element`);
   }
-  return { ...record.rx, kind, sgs, refill: { ...record.rx.refill, at: refillAt ?? record.rx.refill.at } };
+  const mergeable = merges({ kind, mergeable: record.rx.mergeable });
+  if (mergeable && record.headerBytes === 0) {
+    throw new ConfigError(
+      `${record.name} has no device header, which says how many buffers a frame spans: it can't merge them`,
+    );
+  }
+  if (mergeable && sgs !== 1) {
+    throw new ConfigError("rxSgs is 2, but a buffer that frames may span has one element");
+  }
+  const refill = { ...record.rx.refill, at: refillAt ?? record.rx.refill.at };
+  return { ...record.rx, kind, sgs, mergeable, refill };
 }
 
 function refillThreshold(rx: RxPolicy, ringSize: number, descriptors: number): number {
@@ -169,8 +188,23 @@ function refillThreshold(rx: RxPolicy, ringSize: number, descriptors: number): n
 }
 
 /** For each queue: what the ring has, what the consumer holds, what a pool's cache may have ahead. */
-function pagesNeeded(queues: number, ringSize: number, hold: number, batch: number): number {
-  return queues * (ringSize + hold + batch + abi.PAGE_POOL_CACHE);
+function pagesNeeded(queues: number, ringSize: number, hold: number, batch: number, each: number): number {
+  return queues * (ringSize + (hold + batch) * each + abi.PAGE_POOL_CACHE);
+}
+
+/** What the buffers of one burst take, with `posted` buffers in the ring at the least. */
+function frameLimits(
+  rx: RxPolicy,
+  headerBytes: number,
+  queues: DriverBenchOptions["queues"],
+  posted: number,
+): Pick<DriverSettings, "frameMost" | "buffersMost"> {
+  if (!rx.mergeable) return { frameMost: MAX_RX_FRAME, buffersMost: 1 };
+  const each = bufferBytes(rx, headerBytes, 1);
+  const frameMost = Math.min(MAX_FRAME_BYTES, posted * each - headerBytes);
+  let longest = 0;
+  for (const { length } of queues.flat()) if (length <= frameMost) longest = Math.max(longest, length);
+  return { frameMost, buffersMost: Math.ceil((headerBytes + longest) / each) || 1 };
 }
 
 function checkPieces({ queues, record }: DriverBenchOptions, sgs: number): void {

@@ -16,6 +16,7 @@ export const RX_KINDS = [
   "page-reuse-build",
   "page-pool",
   "premapped",
+  "mergeable",
 ] as const;
 export type RxKind = (typeof RX_KINDS)[number];
 
@@ -37,6 +38,11 @@ export interface RxPolicy {
   kind: RxKind;
   /** Elements of a posted buffer: 2 has the device header in one of its own. */
   sgs: 1 | 2;
+  /**
+   * Whether a frame may span several buffers (VIRTIO_NET_F_MRG_RXBUF, 5.1.9.3.2), which then are as large as their page
+   * allows. Needs a device header, and buffers of one element. The kind `mergeable` always does.
+   */
+  mergeable: boolean;
   refill: {
     /** After every packet that was taken, or after all of a poll. */
     check: "packet" | "poll";
@@ -100,6 +106,7 @@ const virtioNet: DriverRecord = {
     kind: "alloc-per-packet",
     // 6.1: receive_small has header and frame in one; 4.7 had two elements.
     sgs: 1,
+    mergeable: false,
     // 4.7, virtnet_receive: vq->num_free > virtqueue_get_vring_size(vq) / 2, then try_fill_recv until it is full.
     refill: { check: "poll", at: "half" },
     references: "plain",
@@ -126,6 +133,7 @@ const i40e: DriverRecord = {
   rx: {
     kind: "page-reuse",
     sgs: 1,
+    mergeable: false,
     // I40E_RX_BUFFER_WRITE, checked in the loop of i40e_clean_rx_irq.
     refill: { check: "packet", at: 16 },
     // i40e_add_rx_frag: page_count() != 1 ends the reuse, get_page() goes on with it.
@@ -147,6 +155,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
       // Without the private flag legacy-rx: i40e_build_skb.
       kind: "page-reuse-build",
       sgs: 1,
+      mergeable: false,
       refill: { check: "packet", at: 32 },
       // i40e_alloc_mapped_page takes USHRT_MAX, i40e_can_reuse_rx_page adds USHRT_MAX - 1 when 1 is left.
       references: "bias",

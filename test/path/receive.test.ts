@@ -5,8 +5,16 @@ import type { DmaBackend } from "../../src/names.ts";
 import { RING_FORMATS } from "../../src/names.ts";
 import type { DriverBench } from "../../src/system/driver-bench.ts";
 import { operationLines } from "../../src/system/operations.ts";
-import { RX_KINDS } from "../../src/system/records.ts";
-import { digestOf, driverBench, framesOf, Knobs, perPacket, ratesWhile } from "../support/driver-bench.ts";
+import type { RxKind } from "../../src/system/records.ts";
+import {
+  digestOf,
+  driverBench,
+  framesOf,
+  Knobs,
+  PLAIN_KINDS,
+  perPacket,
+  ratesWhile,
+} from "../support/driver-bench.ts";
 
 const BACKENDS: readonly DmaBackend[] = ["direct", "swiotlb", "iommu-strict", "iommu-lazy"];
 
@@ -73,7 +81,7 @@ describe("the order of operations", () => {
   });
 
   it("of a packet: it is synced, then its page goes on, then it is delivered", async () => {
-    const ofPacket = async (driver: string, rx?: (typeof RX_KINDS)[number]): Promise<string[]> => {
+    const ofPacket = async (driver: string, rx?: RxKind): Promise<string[]> => {
       const bench = await driverBench({ driver, rx, direction: "rx", ringSize: 8, count: 64, traceOps: 400 });
       bench.runSome(32);
       const names = bench.operations().map(({ op }) => op);
@@ -131,7 +139,7 @@ describe("frames that can't be received", () => {
     }
   });
 
-  it.each(RX_KINDS.filter((kind) => kind !== "premapped"))(
+  it.each(PLAIN_KINDS.filter((kind) => kind !== "premapped"))(
     "%s: are dropped for want of a buffer when there is no page, and not any more when there is",
     async (rx) => {
       const frames = framesOf(1000, 640);
@@ -374,7 +382,7 @@ function apply(bench: DriverBench, knobs: Knobs, { op, value }: Step): void {
   else knobs[op](value);
 }
 
-it.each(RX_KINDS)(
+it.each(PLAIN_KINDS)(
   "%s: any one allocation or mapping that fails costs no packet and leaks nothing",
   async (rx) => {
     const frames = framesOf(900, 96);
@@ -407,7 +415,7 @@ it.each(RX_KINDS)(
 );
 
 describe.each(BACKENDS)("conservation through %s", (dma) => {
-  it.each(RX_KINDS)(
+  it.each(PLAIN_KINDS)(
     "%s: after any step every page is free, in one place of the driver's, or held, and all comes back",
     async (rx) => {
       const small = framesOf(120, 20);

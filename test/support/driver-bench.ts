@@ -1,9 +1,20 @@
 /** Driver benches over generated frames, and what they count for a packet. */
 import { Fnv1a64 } from "../../src/net/digest.ts";
 import { fixedTraffic } from "../../src/net/traffic.ts";
-import { DriverBench, type DriverBenchOptions, type PathCounters } from "../../src/system/driver-bench.ts";
-import { DRIVER_RECORDS, type DriverRecord } from "../../src/system/records.ts";
+import {
+  DriverBench,
+  type DriverBenchOptions,
+  MAX_RX_FRAME,
+  mostReceived,
+  type PathCounters,
+} from "../../src/system/driver-bench.ts";
+import { DRIVER_RECORDS, type DriverRecord, RX_KINDS } from "../../src/system/records.ts";
 import { wasmModule } from "./engine.ts";
+
+/** Kinds of receive buffer that every driver can have: each buffer holds a frame. */
+export const PLAIN_KINDS = RX_KINDS.filter(
+  (kind) => mostReceived({ kind, mergeable: false }) === MAX_RX_FRAME,
+);
 
 /** Frames of one size, all different. */
 export function framesOf(bytes: number, count: number, seed = 1): Uint8Array[] {

@@ -1,0 +1,66 @@
+/** What the buffers of each kind look like: where they lie in their pages, what they hold, how they are mapped. */
+import * as abi from "../../assembly/abi.ts";
+import { MAX_FRAME_BYTES } from "../net/frame.ts";
+import type { RxKind, RxPolicy } from "./records.ts";
+
+/** The longest frame that a receive buffer takes where frames don't span several: Ethernet with a VLAN tag and 1500 bytes. */
+export const MAX_RX_FRAME = 1518;
+
+/** Bytes in front of a buffer in its page or half page; where a packet is built in place, 192 (I40E_SKB_PAD). */
+export const HEADROOM: Readonly<Record<RxKind, number>> = {
+  "alloc-per-packet": 0,
+  "page-reuse": 0,
+  "page-reuse-build": 192,
+  "page-pool": 192,
+  premapped: 0,
+  mergeable: 0,
+};
+
+/** Bytes that the device may write, if not what the longest frame takes: I40E_RXBUFFER_2048, I40E_RXBUFFER_1536. */
+const BUFFER_BYTES: Readonly<Partial<Record<RxKind, number>>> = {
+  "page-reuse": 2048,
+  "page-reuse-build": 1536,
+  mergeable: 2048,
+};
+
+/** What the kind maps its pages with: I40E_RX_DMA_ATTR, and page_pool_dma_map's. */
+export const ATTRIBUTES: Readonly<Partial<Record<RxKind, number>>> = {
+  "page-reuse-build": abi.DMA_ATTR_SKIP_CPU_SYNC | abi.DMA_ATTR_WEAK_ORDERING,
+  "page-pool": abi.DMA_ATTR_SKIP_CPU_SYNC,
+};
+
+/** Kinds whose buffers the ring's driver half maps when they are added, and unmaps when they come back. */
+export const MAPPED_BY_RING: readonly RxKind[] = ["alloc-per-packet", "mergeable"];
+
+/** Where the frame starts when the device header has an element of its own: on a cache line of its own. */
+const SPLIT_HEADER_OFFSET = 64;
+
+type Choice = Pick<RxPolicy, "kind" | "mergeable">;
+
+/** Whether a frame may span buffers. */
+export function merges({ kind, mergeable }: Choice): boolean {
+  return mergeable || kind === "mergeable";
+}
+
+/** The longest frame that a driver can receive, on a ring that is large enough. */
+export function mostReceived(rx: Choice): number {
+  return merges(rx) ? MAX_FRAME_BYTES : MAX_RX_FRAME;
+}
+
+/** Bytes of a buffer that the device may write; where frames span buffers, all that its page has room for. */
+export function bufferBytes(rx: Choice, headerBytes: number, sgs: number): number {
+  const fixed = BUFFER_BYTES[rx.kind];
+  if (fixed !== undefined) return fixed;
+  if (merges(rx)) return abi.PAGE_SIZE - HEADROOM[rx.kind];
+  return frameOffset(rx.kind, headerBytes, sgs) + MAX_RX_FRAME;
+}
+
+/** Where a packet is built in place, header and frame have but 1536 bytes together, so that nothing lies between them. */
+export function frameOffset(kind: RxKind, headerBytes: number, sgs: number): number {
+  return sgs === 1 || kind === "page-reuse-build" ? headerBytes : SPLIT_HEADER_OFFSET;
+}
+
+/** page-reuse follows its record; a packet built in place, and a buffer that is never mapped again, always are. */
+export function syncsForDevice({ kind, sync }: RxPolicy): boolean {
+  return kind === "page-reuse" ? sync.device : kind === "page-reuse-build" || kind === "premapped";
+}
