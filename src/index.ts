@@ -80,10 +80,13 @@ export {
 export { type Operation, operationLines } from "./system/operations.ts";
 export {
   atNic,
+  type Direction,
   DRIVER_RECORDS,
   type DriverRecord,
+  directionsOf,
   type HostRx,
   type HostTx,
+  isDriver,
   type ReclaimAt,
   RX_KINDS,
   type RxKind,

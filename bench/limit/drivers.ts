@@ -1,18 +1,18 @@
 /** What drivers' buffer policies cost beside each other: published, without a bar. */
 import { readFile } from "node:fs/promises";
-import type { Direction } from "../../src/compare/driver-arms.ts";
 import { perPacket, ratio } from "../../src/compare/report/format.ts";
-import { type CaseResult, type DmaCounters, isDriverCase } from "../../src/compare/result.ts";
+import { type CaseResult, isSystemCase, type SystemCounters } from "../../src/compare/result.ts";
 import { type CompareOptions, compare } from "../../src/compare/runner.ts";
 import { DMA_BACKENDS, type DmaBackend } from "../../src/names.ts";
 import { fixedTraffic } from "../../src/net/traffic.ts";
+import { type Direction, systemsNamed } from "../../src/system/records.ts";
 
 const FRAMES = [64, 1518];
 const PACKETS = 1020;
 const BACKENDS = Object.keys(DMA_BACKENDS) as DmaBackend[];
 
 /** What a packet costs in calls and bytes: where the gain comes from. */
-const CAUSES: readonly (keyof DmaCounters)[] = [
+const CAUSES: readonly (keyof SystemCounters)[] = [
   "maps",
   "unmaps",
   "syncsCpu",
@@ -25,9 +25,13 @@ const CAUSES: readonly (keyof DmaCounters)[] = [
 
 /** RX of both drivers on every backend, and lazy against strict invalidation in both directions. */
 export async function driverLines(): Promise<string[]> {
-  const drivers = await run({ drivers: ["virtio-net", "i40e"], dmas: BACKENDS, directions: ["rx"] });
+  const drivers = await run({
+    systems: systemsNamed("virtio-net", "i40e"),
+    dmas: BACKENDS,
+    directions: ["rx"],
+  });
   const lines = drivers.flatMap((c) => {
-    if (!isDriverCase(c) || c.ratio.baseline === c.id) return [];
+    if (!isSystemCase(c) || c.ratio.baseline === c.id) return [];
     return lineOf(`RX ${c.frame} B, i40e against virtio-net, ${c.dma}`, c, drivers);
   });
   for (const frame of FRAMES) {
@@ -39,7 +43,7 @@ export async function driverLines(): Promise<string[]> {
 async function lazyLines(frame: number, direction: Direction): Promise<string[]> {
   const cases = await run(
     {
-      drivers: ["virtio-net"],
+      systems: systemsNamed("virtio-net"),
       dmas: ["iommu-strict", "iommu-lazy"],
       directions: [direction],
       baseline: `virtio-net/iommu-strict/${direction}`,
@@ -55,6 +59,8 @@ async function lazyLines(frame: number, direction: Direction): Promise<string[]>
 
 async function run(changes: Partial<CompareOptions>, frames = FRAMES): Promise<CaseResult[]> {
   const options = {
+    as: "drivers",
+    leaveOut: false,
     rxKinds: [],
     holds: [0],
     drop: "in-order",
@@ -81,7 +87,7 @@ async function run(changes: Partial<CompareOptions>, frames = FRAMES): Promise<C
 /** The ratio with its interval, and below it what of a packet differs. */
 function lineOf(measure: string, c: CaseResult, all: readonly CaseResult[]): string[] {
   const baseline = all.find(({ id }) => id === c.ratio.baseline);
-  if (baseline === undefined || !isDriverCase(baseline) || !isDriverCase(c))
+  if (baseline === undefined || !isSystemCase(baseline) || !isSystemCase(c))
     throw new Error(`${measure}: there is nothing to compare with`);
   const causes = CAUSES.filter((name) => c.counters[name] !== baseline.counters[name]).map(
     (name) => `${name} ${perPacket(c.counters[name])} against ${perPacket(baseline.counters[name])}`,

@@ -5,10 +5,10 @@ import { VIRTQ_MAX_SIZE } from "../../assembly/spec.ts";
 import { TOUCHES, type Touch } from "../compare/arms.ts";
 import { RING_FORMATS, type RingFormat, TABLE_SOURCES, type TableSource } from "../names.ts";
 import { MAX_FRAME_BYTES, MIN_FRAME_BYTES } from "../net/traffic.ts";
-import { addDriverOptions, type DriverFlags } from "./driver-options.ts";
+import { addSystemOptions, type SystemFlags } from "./system-options.ts";
 import { anything, integer, list, name, nameOr, type Parser } from "./values.ts";
 
-export interface CompareFlags extends DriverFlags {
+export interface CompareFlags extends SystemFlags {
   ring: RingFormat[];
   tables: TableSource[];
   sg: number[];
@@ -61,7 +61,7 @@ export function addCompareOptions(command: Command): Command {
   add("--touch <list>", `what the device does to the payload: ${TOUCHES.join(", ")}`, list(name(TOUCHES)), [
     "none",
   ]);
-  addDriverOptions(add);
+  addSystemOptions(add);
   add("--rounds <n>", "rounds, in each of which every case is timed once", integer(1, MOST_ROUNDS), 21);
   add("--time <ms>", "milliseconds for each case and round", integer(1, MOST_MS), 100);
   add("--baseline <id>", "compare every case with this one; default: the heap case beside it", anything);

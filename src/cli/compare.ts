@@ -2,23 +2,28 @@
 import { realpathSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import { DIRECTIONS } from "../compare/driver-arms.ts";
 import { toJson } from "../compare/report/json.ts";
 import { toTable } from "../compare/report/table.ts";
 import type { Comparison } from "../compare/result.ts";
 import { type CompareOptions, compare } from "../compare/runner.ts";
+import { DIRECTIONS } from "../system/records.ts";
 import type { CompareFlags } from "./compare-options.ts";
 import { type Context, EXIT } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { checkWritable, OutputFileError, writeWhole } from "./files.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import type { Compared } from "./system-options.ts";
 import { openTraffic } from "./traffic.ts";
 
 /**
  * The exit code: that of a whole or an interrupted run, or that of a report that could not be written.
  * @throws UsageError, OutputFileError, CaptureError, CompareInputError, CompareFailure
  */
-export async function runCompare(flags: CompareFlags, context: Context): Promise<number> {
+export async function runCompare(
+  flags: CompareFlags,
+  compared: Compared | undefined,
+  context: Context,
+): Promise<number> {
   const { stdout, stderr, signal, module, tamper } = context;
   checkDistinct({ "--json": flags.json, "--html": flags.html, "--pcap": flags.pcap });
   for (const path of [flags.json, flags.html]) if (path !== undefined) await checkWritable(path);
@@ -30,7 +35,7 @@ export async function runCompare(flags: CompareFlags, context: Context): Promise
   try {
     comparison = await compare(
       traffics,
-      toOptions(flags),
+      toOptions(flags, compared),
       { machine: machine(), module },
       {
         signal,
@@ -78,7 +83,7 @@ async function writeReports(
   return code;
 }
 
-function toOptions(flags: CompareFlags): CompareOptions {
+function toOptions(flags: CompareFlags, compared: Compared | undefined): CompareOptions {
   const run = {
     rounds: flags.rounds,
     timeMs: flags.time,
@@ -95,11 +100,11 @@ function toOptions(flags: CompareFlags): CompareOptions {
     touches: flags.touch,
     baseline: flags.baseline,
   };
-  if (flags.drivers === undefined) return { ...run, ...rings };
+  if (compared === undefined) return { ...run, ...rings };
   return {
     ...run,
     ...rings,
-    drivers: flags.drivers,
+    ...compared,
     dmas: flags.dma,
     directions: flags.direction === "both" ? DIRECTIONS : [flags.direction],
     rxKinds: flags.rx ?? [],

@@ -5,17 +5,17 @@ import { CaptureError } from "../net/pcap.ts";
 import { runCompare } from "./compare.ts";
 import { addCompareOptions, type CompareFlags } from "./compare-options.ts";
 import { type Context, EXIT } from "./context.ts";
-import { settleFlags } from "./driver-options.ts";
 import { UsageError } from "./errors.ts";
 import { OutputFileError } from "./files.ts";
+import { type Compared, settleFlags } from "./system-options.ts";
 
 const INPUT_ERRORS = [UsageError, CaptureError, CompareInputError, OutputFileError];
 
 /** Runs the command line; its exit code. What is wrong with the input is one line on stderr. */
 export async function main(args: readonly string[], context: Context): Promise<number> {
   let code: number = EXIT.ok;
-  const program = createProgram(context, async (flags) => {
-    code = await runCompare(flags, context);
+  const program = createProgram(context, async (flags, compared) => {
+    code = await runCompare(flags, compared, context);
   });
   try {
     await program.parseAsync(args, { from: "user" });
@@ -30,7 +30,10 @@ export async function main(args: readonly string[], context: Context): Promise<n
   }
 }
 
-function createProgram(context: Context, compare: (flags: CompareFlags) => Promise<void>): Command {
+function createProgram(
+  context: Context,
+  compare: (flags: CompareFlags, compared?: Compared) => Promise<void>,
+): Command {
   const { stdout, stderr } = context;
   const program = new Command("vring")
     .description("Virtio rings in one fixed buffer: what each way of managing packet buffers costs.")
@@ -53,10 +56,16 @@ function createProgram(context: Context, compare: (flags: CompareFlags) => Promi
   const command = program
     .command("compare")
     .allowExcessArguments(false)
-    .description("What ways of managing indirect tables cost, in packets a second through virtio rings.");
-  addCompareOptions(command).action((flags: CompareFlags) =>
-    compare(settleFlags(flags, (option) => command.getOptionValueSource(option) === "cli")),
-  );
+    .description(
+      "What ways of managing indirect tables, buffers and copies cost, in packets a second through virtio rings.",
+    );
+  addCompareOptions(command).action((given: CompareFlags) => {
+    const { flags, compared } = settleFlags(
+      given,
+      (option) => command.getOptionValueSource(option) === "cli",
+    );
+    return compare(flags, compared);
+  });
   return program;
 }
 

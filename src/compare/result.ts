@@ -5,6 +5,7 @@
  * else; so whoever reads the JSON must not mind fields that it doesn't know.
  */
 import type { Operation } from "../system/operations.ts";
+import type { Direction, SystemRecord } from "../system/records.ts";
 
 export const RESULT_SCHEMA = 1;
 
@@ -42,7 +43,7 @@ export interface Counters {
   interrupts: number;
 }
 
-/** What a driver's case counts beside that, per packet. */
+/** What a system's driver counts beside that, per packet. */
 export interface DmaCounters {
   maps: number;
   unmaps: number;
@@ -61,16 +62,34 @@ export interface DmaCounters {
   flushes: number;
   /** Bytes that a bounce pool copied, for whatever call. */
   bounceBytes: number;
-  /** Bytes that the driver copied out of receive buffers: small packets and parsed headers. */
-  headerCopyBytes: number;
   faults: number;
 }
 
-/** One queue of a driver's case: its packets in a pass, and what each cost. The IOTLB's counters are the device's. */
+/** Who copies what of a packet between the guest and the wire, per packet; bytes are the frame's, without a device header. */
+export interface CopyCounters {
+  /** Payloads that the CPU copied, once for each hop, and their bytes. */
+  cpuCopies: number;
+  cpuBytes: number;
+  /** The same of a copy engine. */
+  engineCopies: number;
+  engineBytes: number;
+  /** cpuBytes + engineBytes. */
+  interconnectBytes: number;
+  /**
+   * Bytes of headers that the CPU copied, small packets that are headers as a whole included: out of receive buffers, or
+   * by a host of packets whose payload it leaves where it is.
+   */
+  headerCopyBytes: number;
+  pinnedPages: number;
+}
+
+export type SystemCounters = Counters & DmaCounters & CopyCounters;
+
+/** One queue of a system's case: its packets in a pass, and what each cost. The IOTLB's counters are the device's. */
 export interface QueueResult {
   queue: number;
   packets: number;
-  counters: Omit<Counters & DmaCounters, (typeof DEVICE_COUNTERS)[number]>;
+  counters: Omit<SystemCounters, (typeof DEVICE_COUNTERS)[number]>;
 }
 
 /** What belongs to a device and not to one of its queues. */
@@ -118,9 +137,10 @@ export interface CaseResult extends CaseFields {
   notes: string[];
 }
 
-/** By what a driver's case says which one it is, before what every case says. */
-export interface DriverFields {
-  /** The record's name. */
+/** By what a system's case says which one it is, before what every case says. */
+export interface SystemFields {
+  /** The record's name, and that of the driver in it: the same where the device half is the NIC. */
+  system: string;
   driver: string;
   dma: string;
   /** The receive buffers' kind; null for a case that transmits. */
@@ -128,19 +148,25 @@ export interface DriverFields {
   /** Packets that a consumer holds, `all` until the end of a pass; null for a case that transmits. */
   hold: number | "all" | null;
   queues: number;
-  direction: "tx" | "rx";
+  direction: Direction;
 }
 
-/** `virtio-net/direct/rx`, with a part for every further dimension that has several values. */
-export interface DriverCaseResult extends CaseResult, DriverFields {
-  counters: Counters & DmaCounters;
+/** `vhost-net/rx`, or `virtio-net/direct/rx` with backends, with a part for every further dimension that has several values. */
+export interface SystemCaseResult extends CaseResult, SystemFields {
+  counters: SystemCounters;
   perQueue: QueueResult[];
   /** With `--trace-ops`: the first ones of all queues, in their order. */
   operations?: Operation[];
 }
 
-export function isDriverCase(c: CaseResult): c is DriverCaseResult {
-  return "driver" in c;
+export function isSystemCase(c: CaseResult): c is SystemCaseResult {
+  return "system" in c;
+}
+
+/** A case that can't be run as asked, and why. */
+export interface LeftOut {
+  id: string;
+  why: string;
 }
 
 export interface Comparison {
@@ -151,6 +177,10 @@ export interface Comparison {
   workloads?: Workload[];
   /** By the names of the command line, with values as they were used. */
   options: Record<string, unknown>;
+  /** What was compared with `--systems`, as it is made. */
+  systems?: SystemRecord[];
+  /** With `--systems all`: what can't be run as asked. */
+  leftOut?: LeftOut[];
   /** False when the run was interrupted: `cases` then holds what was complete. */
   complete: boolean;
   cases: CaseResult[];

@@ -4,20 +4,21 @@ import { bytesNeeded } from "../layout.ts";
 import { type Traffic, trafficDigest } from "../net/traffic.ts";
 import type { Operation } from "../system/operations.ts";
 import { CaseBench, type CasePlan, type Counted, macrotask } from "./bench.ts";
-import { type DriverDimensions, nameDriverDimensions, planDriverArms } from "./driver-arms.ts";
-import { planDriverCases } from "./driver-loop.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
 import { groupBy } from "./group.ts";
 import {
   type CaseResult,
   type Comparison,
   type Environment,
+  type LeftOut,
   RESULT_SCHEMA,
   type Workload,
 } from "./result.ts";
 import { type Dimensions, nameRingDimensions, planRingArms } from "./ring-arms.ts";
 import { planRingCase } from "./ring-loop.ts";
 import { pairedRatio, summarize } from "./statistics.ts";
+import { nameSystemDimensions, planSystemArms, type SystemDimensions } from "./system-arms.ts";
+import { planSystemCases } from "./system-loop.ts";
 
 /** How a comparison is run, whatever its cases are. */
 export interface RunOptions {
@@ -31,8 +32,8 @@ export interface RunOptions {
   memoryBytes?: number;
 }
 
-/** What the cases are combined from: bare rings, or drivers. */
-export type CompareOptions = RunOptions & (Dimensions | DriverDimensions);
+/** What the cases are combined from: bare rings, or systems. */
+export type CompareOptions = RunOptions & (Dimensions | SystemDimensions);
 
 /** What only the host knows: on what the comparison runs, and where the engine's code is. */
 export interface CompareHost {
@@ -73,7 +74,7 @@ export async function compare(
 ): Promise<Comparison> {
   const workloads = traffics.map(describe);
   const digests = new Map(traffics.map((traffic, i) => [traffic, workloads[i].digest]));
-  const plans = planCases(traffics, options, digests);
+  const { plans, leftOut } = planCases(traffics, options, digests);
   const sizes = await memorySizes(plans, options.memoryBytes, host.module);
   hooks.onStart?.(plans.length * (1 + options.rounds));
   const run: Run = { ...options, hooks, module: host.module };
@@ -95,6 +96,8 @@ export async function compare(
     workload: workloads[0],
     ...(workloads.length > 1 ? { workloads } : {}),
     options: nameOptions(options),
+    ...("systems" in options && options.as === "systems" ? { systems: [...options.systems] } : {}),
+    ...(leftOut.length > 0 ? { leftOut } : {}),
     complete,
     cases,
   };
@@ -104,17 +107,18 @@ function planCases(
   traffics: readonly Traffic[],
   options: CompareOptions,
   digests: Map<Traffic, string>,
-): CasePlan[] {
-  if ("drivers" in options) return planDriverCases(planDriverArms(traffics, options), options.traceOps);
-  return planRingArms(traffics, options).map((arm) =>
+): { plans: CasePlan[]; leftOut: LeftOut[] } {
+  if ("systems" in options) return planSystemCases(planSystemArms(traffics, options), options);
+  const plans = planRingArms(traffics, options).map((arm) =>
     planRingCase(arm, digests.get(arm.traffic) as string, options.align),
   );
+  return { plans, leftOut: [] };
 }
 
 /** The options under the names that they have on the command line. */
 function nameOptions(options: CompareOptions): Record<string, unknown> {
   return {
-    ...("drivers" in options ? nameDriverDimensions(options) : nameRingDimensions(options)),
+    ...("systems" in options ? nameSystemDimensions(options) : nameRingDimensions(options)),
     rounds: options.rounds,
     time: options.timeMs,
     align: options.align,

@@ -21,6 +21,8 @@ export interface Traffic {
   packets: CapturedPacket[];
   /** The sum of the packets' captured bytes. */
   bytes: number;
+  /** What was done to the packets since they were read or made, a sentence each. */
+  notes?: readonly string[];
 }
 
 export interface TrafficOptions {

@@ -63,10 +63,15 @@ export type HostTx =
   | { kind: "copy"; hops: number };
 export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number };
 
+export const DIRECTIONS = ["tx", "rx"] as const;
+export type Direction = (typeof DIRECTIONS)[number];
+
 /** A driver, and what is around it. */
 export interface SystemRecord extends DriverRecord {
   /** Whether the driver maps (VIRTIO_F_ACCESS_PLATFORM). Without, it hands out physical addresses. */
   accessPlatform: boolean;
+  /** The directions that it is about; default: both. */
+  directions?: readonly Direction[];
   /** The backend that the system is known with. */
   dma: DmaBackend;
   host: { tx: HostTx; rx: HostRx };
@@ -74,6 +79,8 @@ export interface SystemRecord extends DriverRecord {
 
 export interface DriverRecord {
   name: string;
+  /** The driver whose policy it is; default: the name. */
+  driver?: string;
   /** One line for lists. */
   about: string;
   /** Bytes in front of every frame that the device reads or writes (5.1.9, virtio_net_hdr), or none. */
@@ -91,6 +98,7 @@ const WORST_PACKET = 19;
 
 const virtioNet: DriverRecord = {
   name: "virtio-net",
+  driver: "virtio-net",
   about: "maps and unmaps every buffer of every packet, as a virtio driver with ACCESS_PLATFORM does",
   headerBytes: VIRTIO_NET_HDR_SIZE,
   indirect: true,
@@ -116,6 +124,7 @@ const virtioNet: DriverRecord = {
 
 const i40e: DriverRecord = {
   name: "i40e",
+  driver: "i40e",
   about: "Linux 4.7's driver of the XL710: half pages that stay mapped and flip",
   headerBytes: 0,
   indirect: false,
@@ -150,6 +159,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
   "i40e-6.1": {
     ...i40e,
     name: "i40e-6.1",
+    driver: "i40e-6.1",
     about: "Linux 6.1's: packets built in place, syncs of what was written, references taken ahead",
     rx: {
       // Without the private flag legacy-rx: i40e_build_skb.
@@ -166,6 +176,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
   premapped: {
     ...virtioNet,
     name: "premapped",
+    driver: "premapped",
     about: "a later virtio driver: all buffers mapped at set-up, after that only syncs",
     tx: { ...virtioNet.tx, mapAt: "set-up" },
     rx: { ...virtioNet.rx, kind: "premapped", sync: { cpu: "packet", device: true } },
@@ -212,6 +223,11 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
   },
 };
 
+/** Records by their names. */
+export function systemsNamed(...names: readonly string[]): SystemRecord[] {
+  return names.map((name) => SYSTEM_RECORDS[name]);
+}
+
 /** A driver whose device half is the NIC. */
 export function atNic(record: DriverRecord): SystemRecord {
   return {
@@ -220,4 +236,14 @@ export function atNic(record: DriverRecord): SystemRecord {
     dma: "direct",
     host: { tx: { kind: "wire" }, rx: { kind: "wire" } },
   };
+}
+
+/** What the system does of transmitting and receiving. */
+export function directionsOf({ directions }: SystemRecord): readonly Direction[] {
+  return directions ?? DIRECTIONS;
+}
+
+/** Whether it is a driver and nothing else: its device half is the NIC. */
+export function isDriver({ host }: SystemRecord): boolean {
+  return host.tx.kind === "wire" && host.rx.kind === "wire";
 }

@@ -98,7 +98,7 @@ describe("one line on stderr, nothing on stdout and exit code 2 is what one gets
     [
       "an unknown driver",
       "compare --drivers e1000",
-      /--drivers: "e1000" is not possible; virtio-net, i40e, i40e-6\.1, premapped are/,
+      /--drivers: "e1000" is not possible; virtio-net, i40e, i40e-6\.1, premapped,/,
     ],
     [
       "an unknown backend",
@@ -137,7 +137,9 @@ describe("one line on stderr, nothing on stdout and exit code 2 is what one gets
       (option): [string, string, RegExp] => [
         `${option} without drivers`,
         `compare ${option}`,
-        new RegExp(`^vring: ${option.split(" ")[0]} goes with --drivers; name drivers too, or leave it out$`),
+        new RegExp(
+          `^vring: ${option.split(" ")[0]} goes with --drivers or --systems; name some too, or leave it out$`,
+        ),
       ],
     ),
     ["a trace without drivers", "compare --trace-ops 5", /--trace-ops goes with --drivers/],

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { main } from "../../src/cli/program.ts";
-import type { Comparison, DriverCaseResult } from "../../src/compare/result.ts";
+import type { Comparison, SystemCaseResult } from "../../src/compare/result.ts";
 import type { Engine } from "../../src/engine.ts";
 import { vring } from "./command.ts";
 
@@ -23,7 +23,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-type DriverComparison = Omit<Comparison, "cases"> & { cases: DriverCaseResult[] };
+type DriverComparison = Omit<Comparison, "cases"> & { cases: SystemCaseResult[] };
 
 async function jsonOf(...args: string[]): Promise<DriverComparison> {
   const path = join(folder, "a.json");
@@ -57,14 +57,22 @@ test("the JSON has what a driver's case is and what it counts, beside all that o
   const counters = {
     ...{ maps: 1, unmaps: 1, syncsCpu: 0, syncsDevice: 0, syncBytesAsked: 0, syncBytesCopied: 0 },
     ...{ pagesAllocated: 1, pagesFreed: 1, pagesReused: 0, reuseRate: 0 },
-    ...{ bounceBytes: 0, headerCopyBytes: 0, faults: 0 },
+    ...{ bounceBytes: 0, headerCopyBytes: 0, faults: 0, cpuCopies: 0, cpuBytes: 0 },
+    ...{ engineCopies: 0, engineBytes: 0, interconnectBytes: 0, pinnedPages: 0 },
     ...{ tableTakes: 0, tableHits: 0, heapFalls: 0, directFalls: 0, localTakes: 0, remoteTakes: 0 },
     ...{ doorbells: number, interrupts: number },
   };
   const device = { iotlbHits: number, iotlbMisses: number, invalidations: 1, flushes: 0 };
   expect(cases[2]).toEqual({
     id: "virtio-net/iommu-strict/rx",
-    ...{ driver: "virtio-net", dma: "iommu-strict", rx: "alloc-per-packet", hold: 0, queues: 2 },
+    ...{
+      system: "virtio-net",
+      driver: "virtio-net",
+      dma: "iommu-strict",
+      rx: "alloc-per-packet",
+      hold: 0,
+      queues: 2,
+    },
     ...{ direction: "rx", ring: "split", tables: "direct", sg: 1, frame: 64, batch: 32, batchRun: 32 },
     ...{ ringSize: 256, threshold: 0, touch: "copy", packets: number, bytes: number, rounds: 2 },
     nsPerPacket: { min: number, median: number, p95: number },
@@ -79,7 +87,7 @@ test("the JSON has what a driver's case is and what it counts, beside all that o
 });
 
 describe("every option of drivers reaches the comparison:", () => {
-  test.each<[string, Partial<DriverCaseResult>]>([
+  test.each<[string, Partial<SystemCaseResult>]>([
     ["--direction rx --rx page-pool", { id: "i40e/direct/rx", rx: "page-pool", reuseRate: 1 } as object],
     ["--direction rx --hold 8 --drop random", { hold: 8 }],
     ["--direction rx --hold all,0", { id: "i40e/direct/rx/holdall", hold: "all" }],
@@ -92,7 +100,7 @@ describe("every option of drivers reaches the comparison:", () => {
       "--direction tx --frames 64,128 --baseline i40e/direct/tx/f128",
       { id: "i40e/direct/tx/f64", frame: 64 },
     ],
-  ])("%s", async (args, { reuseRate, ...expected }: Partial<DriverCaseResult> & { reuseRate?: number }) => {
+  ])("%s", async (args, { reuseRate, ...expected }: Partial<SystemCaseResult> & { reuseRate?: number }) => {
     const base = ["compare", "--drivers", "i40e", "--dma", "direct", ...QUICK];
     const { cases } = await jsonOf(...base, ...args.split(" "));
     expect(cases[0]).toMatchObject(expected);

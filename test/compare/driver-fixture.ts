@@ -1,5 +1,5 @@
 /** Comparisons of drivers with plausible numbers, made from a seed, for the tests of the reports. */
-import type { Comparison, Counters, DmaCounters, DriverCaseResult } from "../../src/compare/result.ts";
+import type { Comparison, SystemCaseResult, SystemCounters } from "../../src/compare/result.ts";
 import { pairedRatio, summarize } from "../../src/compare/statistics.ts";
 import { fixtureComparison, normal, seeded } from "./fixture.ts";
 
@@ -31,7 +31,7 @@ export function fixtureDrivers(options: DriverFixtureOptions = {}): Comparison {
     traced = false,
   } = options;
   const random = seeded(7);
-  const cases: DriverCaseResult[] = [];
+  const cases: SystemCaseResult[] = [];
   const group = (
     direction: "tx" | "rx",
     dma: string,
@@ -54,6 +54,7 @@ export function fixtureDrivers(options: DriverFixtureOptions = {}): Comparison {
       const counters = countersOf(maps, dma, direction === "rx");
       cases.push({
         id,
+        system: driver,
         driver,
         dma,
         rx: direction === "tx" ? null : (kind ?? OWN_KIND[driver] ?? "premapped"),
@@ -100,7 +101,7 @@ const OPERATIONS = [
   { op: "receive", queue: 1, a: 1514, b: 64 },
 ];
 
-function countersOf(maps: number, dma: string, receives: boolean): Counters & DmaCounters {
+function countersOf(maps: number, dma: string, receives: boolean): SystemCounters {
   const iommu = dma.startsWith("iommu");
   return {
     maps,
@@ -120,6 +121,12 @@ function countersOf(maps: number, dma: string, receives: boolean): Counters & Dm
     bounceBytes: dma === "swiotlb" ? 308 : 0,
     headerCopyBytes: receives ? 71 : 0,
     faults: 0,
+    cpuCopies: 0,
+    cpuBytes: 0,
+    engineCopies: 0,
+    engineBytes: 0,
+    interconnectBytes: 0,
+    pinnedPages: 0,
     tableTakes: receives ? 0 : maps > 1 ? 1 : 0,
     tableHits: 0,
     heapFalls: 0,

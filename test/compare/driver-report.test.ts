@@ -4,7 +4,7 @@ import { conclude, publishedElsewhere } from "../../src/compare/report/conclusio
 import { toHtml } from "../../src/compare/report/html.ts";
 import { toJson } from "../../src/compare/report/json.ts";
 import { toTable } from "../../src/compare/report/table.ts";
-import type { Comparison, DriverCaseResult } from "../../src/compare/result.ts";
+import type { Comparison, SystemCaseResult } from "../../src/compare/result.ts";
 import { fixtureDrivers } from "./driver-fixture.ts";
 
 const ALL = {
@@ -122,8 +122,8 @@ describe("the conclusion about drivers", () => {
 test("the JSON of drivers parses back to the comparison, per queue and with its operations", () => {
   const comparison = fixtureDrivers({ queues: [8], traced: true });
   const parsed: Comparison = JSON.parse(toJson(comparison));
-  const [first] = parsed.cases as DriverCaseResult[];
-  const [ours] = comparison.cases as DriverCaseResult[];
+  const [first] = parsed.cases as SystemCaseResult[];
+  const [ours] = comparison.cases as SystemCaseResult[];
   expect(parsed.schema).toBe(1);
   expect(first).toMatchObject({ driver: "virtio-net", dma: "direct", rx: null, hold: null, queues: 8 });
   expect(first.perQueue).toHaveLength(8);

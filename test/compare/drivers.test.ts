@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Comparison, DriverCaseResult } from "../../src/compare/result.ts";
+import type { Comparison, SystemCaseResult } from "../../src/compare/result.ts";
 import { type CompareHooks, type CompareOptions, compare } from "../../src/compare/runner.ts";
 import type { Engine } from "../../src/engine.ts";
 import { DMA_BACKENDS, type DmaBackend } from "../../src/names.ts";
 import { queueOf } from "../../src/net/flows.ts";
 import { fixedTraffic, imixTraffic, type Traffic, trafficDigest } from "../../src/net/traffic.ts";
-import { DRIVER_RECORDS } from "../../src/system/records.ts";
+import { DRIVER_RECORDS, systemsNamed } from "../../src/system/records.ts";
 import { PLAIN_KINDS } from "../support/driver-bench.ts";
 
 const module = readFileSync(new URL("../../build/vring.wasm", import.meta.url));
@@ -17,7 +17,7 @@ const DRIVERS = Object.keys(DRIVER_RECORDS);
 const IMIX = imixTraffic({ count: 1056, seed: 7 });
 const LARGE = fixedTraffic(1518, { count: 1056, seed: 7 });
 
-type DriverComparison = Omit<Comparison, "cases"> & { cases: DriverCaseResult[] };
+type DriverComparison = Omit<Comparison, "cases"> & { cases: SystemCaseResult[] };
 
 async function run(
   changes: Partial<CompareOptions> = {},
@@ -25,7 +25,9 @@ async function run(
   traffics: Traffic[] = [IMIX],
 ): Promise<DriverComparison> {
   const options = {
-    drivers: ["virtio-net", "i40e"],
+    systems: systemsNamed("virtio-net", "i40e"),
+    as: "drivers",
+    leaveOut: false,
     dmas: ["direct"],
     directions: ["tx", "rx"],
     rxKinds: [],
@@ -50,9 +52,9 @@ async function run(
 }
 
 describe("every driver, backend and kind of receive buffer", () => {
-  let cases: DriverCaseResult[];
+  let cases: SystemCaseResult[];
   beforeAll(async () => {
-    cases = (await run({ drivers: DRIVERS, dmas: BACKENDS, rxKinds: PLAIN_KINDS })).cases;
+    cases = (await run({ systems: systemsNamed(...DRIVERS), dmas: BACKENDS, rxKinds: PLAIN_KINDS })).cases;
   }, 300_000);
 
   test("has a case, and each delivers the bytes that were sent", () => {
@@ -126,9 +128,11 @@ describe("every driver, backend and kind of receive buffer", () => {
 
 describe("a consumer that holds packets", () => {
   test("costs half a page a packet when it holds all, and nothing when it holds few", async () => {
-    const { cases } = await run({ drivers: ["i40e"], directions: ["rx"], holds: [0, 64, "all"] }, {}, [
-      LARGE,
-    ]);
+    const { cases } = await run(
+      { systems: systemsNamed("i40e"), directions: ["rx"], holds: [0, 64, "all"] },
+      {},
+      [LARGE],
+    );
     const [prompt, few, all] = cases;
     expect(cases.map(({ hold }) => hold)).toEqual([0, 64, "all"]);
     for (const { counters } of [prompt, few])
@@ -171,7 +175,7 @@ describe("several queues", () => {
 test("frames that no receive buffer takes are left out in receive, and said so", async () => {
   const mixed: Traffic = { ...IMIX, packets: [...IMIX.packets], bytes: IMIX.bytes + 9000 };
   mixed.packets.push(fixedTraffic(9000, { count: 1, seed: 1 }).packets[0]);
-  const { cases } = await run({ drivers: ["i40e"] }, {}, [mixed]);
+  const { cases } = await run({ systems: systemsNamed("i40e") }, {}, [mixed]);
   const [tx, rx] = cases;
   expect(tx.digest).toBe(trafficDigest(mixed));
   expect(rx.digest).toBe(trafficDigest(IMIX));
@@ -181,7 +185,7 @@ test("frames that no receive buffer takes are left out in receive, and said so",
 
 test("the counters are the same in every run", async () => {
   const odd = {
-    drivers: DRIVERS,
+    systems: systemsNamed(...DRIVERS),
     dmas: BACKENDS,
     queueCounts: [4],
     holds: [5],
@@ -199,7 +203,8 @@ test("the counters are the same in every run", async () => {
 
 describe("recorded operations", () => {
   const traced = async (changes: Partial<CompareOptions>) =>
-    (await run({ drivers: ["virtio-net"], traceOps: 2000, ...changes })).cases[0].operations ?? [];
+    (await run({ systems: systemsNamed("virtio-net"), traceOps: 2000, ...changes })).cases[0].operations ??
+    [];
 
   test("show that virtio-net unmaps a packet before the next transmit, and not sooner", async () => {
     const operations = (await traced({ directions: ["tx"] })).map(({ op }) => op);
@@ -212,7 +217,9 @@ describe("recorded operations", () => {
   });
 
   test("show that i40e unmaps at completion", async () => {
-    const operations = (await traced({ drivers: ["i40e"], directions: ["tx"] })).map(({ op }) => op);
+    const operations = (await traced({ systems: systemsNamed("i40e"), directions: ["tx"] })).map(
+      ({ op }) => op,
+    );
     const first = operations.indexOf("transmit");
     expect(operations.slice(first + 1, first + 66)).toEqual([...Array(64).fill("unmap"), "reclaim"]);
   });
@@ -221,7 +228,7 @@ describe("recorded operations", () => {
     const refills = (operations: Awaited<ReturnType<typeof traced>>): number[] =>
       operations.filter(({ op }) => op === "refill").map(({ a }) => a);
     expect(refills(await traced({ directions: ["rx"] })).slice(0, 2)).toEqual([160, 160]);
-    const i40e = refills(await traced({ drivers: ["i40e"], directions: ["rx"] }));
+    const i40e = refills(await traced({ systems: systemsNamed("i40e"), directions: ["rx"] }));
     expect(i40e.slice(0, 3)).toEqual([16, 16, 16]);
   });
 

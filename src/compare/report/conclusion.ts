@@ -12,16 +12,17 @@ const VERDICTS = ["faster", "slower", "undecided"] as const;
  * One sentence per arm: how its throughput compares with the baseline's. A case whose interval includes 1 is never
  * called faster, and cases that say nothing about their arm are left out, by name.
  */
-export function conclude({ cases }: Comparison): string[] {
-  const view = viewOf(cases);
+export function conclude(comparison: Comparison): string[] {
+  const { cases } = comparison;
+  const view = viewOf(comparison);
   const compared = cases.filter((c) => view.concludes(c) !== null && c.ratio.baseline !== c.id);
   const arms = groupBy(compared, (c) => view.concludes(c));
   return [...arms].map(([arm, ofArm]) => `${arm}: ${sentence(ofArm, view.baselineName(cases, ofArm), view)}`);
 }
 
 /** The published measurement to set beside ours; undefined unless what it compared is among the cases. */
-export function publishedElsewhere({ cases }: Comparison): string | undefined {
-  return viewOf(cases).published(cases);
+export function publishedElsewhere(comparison: Comparison): string | undefined {
+  return viewOf(comparison).published(comparison.cases);
 }
 
 function sentence(cases: CaseResult[], baseline: string, view: View): string {

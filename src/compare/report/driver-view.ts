@@ -1,15 +1,11 @@
 /** How the reports show cases in which a driver's buffer policy moves packets through a DMA backend. */
-import {
-  type CaseResult,
-  type Counters,
-  type DmaCounters,
-  type DriverCaseResult,
-  isDriverCase,
-} from "../result.ts";
+import type { CaseResult, Counters, DmaCounters, SystemCaseResult, SystemCounters } from "../result.ts";
+import { isSystemCase } from "../result.ts";
 import { describeFrame, perPacket, plural } from "./format.ts";
 import { type Dimension, type Group, groupUnder, type Series, type View, varies } from "./view.ts";
 
-const COUNTERS: Record<keyof (Counters & DmaCounters), string> = {
+/** What a driver's case has counted that isn't 0 by its nature. */
+export const DRIVER_COUNTERS: Record<keyof (Counters & DmaCounters) | "headerCopyBytes", string> = {
   maps: "maps",
   unmaps: "unmaps",
   syncsCpu: "syncs for CPU",
@@ -44,35 +40,43 @@ const SERIES: readonly Series[] = [
   { name: "premapped", color: "var(--grow)", symbol: "triangle", dash: "6 3" },
 ];
 
-const DIRECTION = { tx: "transmit", rx: "receive" };
+export const DIRECTION = { tx: "transmit", rx: "receive" };
 const TOUCH = {
   none: "payload not touched by the device",
   header: "header touched by the device",
   copy: "payload moved by the device",
 };
 
-/** A driver's own fields. */
-const own = (text: (c: DriverCaseResult) => string) => (c: CaseResult) => (isDriverCase(c) ? text(c) : "");
+/** A system's own fields. */
+export const own = (text: (c: SystemCaseResult) => string) => (c: CaseResult) =>
+  isSystemCase(c) ? text(c) : "";
 
-const frame: Dimension = { text: (c) => describeFrame(c.frame), stands: "title" };
-const direction: Dimension = { text: own((c) => DIRECTION[c.direction]), stands: "title" };
-/** Only a kind that was asked for is part of a case's id; else each driver has its own. */
-const kind: Dimension = {
+export const frame: Dimension = { text: (c) => describeFrame(c.frame), stands: "title" };
+export const direction: Dimension = { text: own((c) => DIRECTION[c.direction]), stands: "title" };
+/** Only a kind that was asked for is part of a case's id; else each has its own. */
+export const kind: Dimension = {
   text: own(({ id, rx }) => (rx !== null && id.split("/").includes(rx, 1) ? rx : "")),
   stands: "title if it varies",
 };
-const queues: Dimension = { text: own((c) => plural(c.queues, "queue")), stands: "row if it varies" };
+export const queues: Dimension = { text: own((c) => plural(c.queues, "queue")), stands: "row if it varies" };
 const dma: Dimension = { text: own((c) => c.dma), stands: "title" };
 
 /** Bytes that the CPU copied beside the device's own work: at the bounce pool, and out of receive buffers. */
 const copied = own(({ counters }) => perPacket(counters.bounceBytes + counters.headerCopyBytes));
 
-const figure = (short: string, long: string, text: (c: DriverCaseResult) => string) => ({
+export const figure = (short: string, long: string, text: (c: SystemCaseResult) => string) => ({
   short,
   long,
   text: own(text),
   folded: false,
 });
+
+export const others: readonly Dimension[] = [
+  { text: own(({ hold }) => holding(hold)), stands: "row if it varies" },
+  { text: ({ ring }) => `${ring} ring`, stands: "title if it varies" },
+  { text: ({ batch }) => `bursts of ${batch}`, stands: "title if it varies" },
+  { text: ({ ringSize }) => `ring ${ringSize}`, stands: "title if it varies" },
+];
 
 export const driverView: View = {
   dimensions: [
@@ -81,14 +85,10 @@ export const driverView: View = {
     dma,
     kind,
     queues,
-    { text: own(({ hold }) => holding(hold)), stands: "row if it varies" },
-    { text: ({ ring }) => `${ring} ring`, stands: "title if it varies" },
-    { text: ({ batch }) => `bursts of ${batch}`, stands: "title if it varies" },
-    { text: ({ ringSize }) => `ring ${ringSize}`, stands: "title if it varies" },
+    ...others,
     { text: ({ touch }) => TOUCH[touch], stands: "title if it varies" },
   ],
-  // Frames that a receive buffer doesn't take are left out, and several queues have a digest of digests.
-  sameBytes: own((c) => `${describeFrame(c.frame)}, ${DIRECTION[c.direction]}, ${plural(c.queues, "queue")}`),
+  sameBytes,
   row: own(rowName),
   roomy: false,
   figures: [
@@ -111,12 +111,9 @@ export const driverView: View = {
     figure("inval", "invalidations", ({ counters }) => perPacket(counters.invalidations)),
     figure("faults", "faults", ({ counters }) => perPacket(counters.faults)),
   ],
-  counters: (Object.entries(COUNTERS) as [keyof DmaCounters, string][]).map(([key, long]) => ({
-    long,
-    value: (c) => (isDriverCase(c) ? c.counters[key] : 0),
-  })),
+  counters: counterColumns(DRIVER_COUNTERS),
   baselineName,
-  concludes: (c) => (isDriverCase(c) ? `${DIRECTION[c.direction]}, ${c.driver}` : null),
+  concludes: (c) => (isSystemCase(c) ? `${DIRECTION[c.direction]}, ${c.driver}` : null),
   telling: () => true,
   shortId: own((c) => c.id.replace(`${c.driver}/`, "").replace(`/${c.direction}`, "")),
   published,
@@ -130,22 +127,35 @@ export const driverView: View = {
   },
 };
 
+/** Frames that a receive buffer doesn't take are left out, and several queues have a digest of digests. */
+export function sameBytes(c: CaseResult): string {
+  if (!isSystemCase(c)) return "";
+  return `${describeFrame(c.frame)}, ${DIRECTION[c.direction]}, ${plural(c.queues, "queue")}`;
+}
+
+export function counterColumns(names: Partial<Record<keyof SystemCounters, string>>): View["counters"] {
+  return (Object.entries(names) as [keyof SystemCounters, string][]).map(([key, long]) => ({
+    long,
+    value: (c) => (isSystemCase(c) ? c.counters[key] : 0),
+  }));
+}
+
 /** The id without what the title of its group says. */
-function rowName(c: DriverCaseResult): string {
+function rowName(c: SystemCaseResult): string {
   return without(groupless(c), kind.text(c));
 }
 
 /** The id without what the titles of its figure and of its panel say. */
-function placeName(c: DriverCaseResult): string {
+function placeName(c: SystemCaseResult): string {
   return without(groupless(c), `q${c.queues}`);
 }
 
-function groupless({ id, dma: backend, direction: way, frame: of }: DriverCaseResult): string {
+function groupless({ id, dma: backend, direction: way, frame: of }: SystemCaseResult): string {
   return without(id.replace(`/${backend}/${way}`, ""), typeof of === "number" ? `f${of}` : of);
 }
 
 /** The id without the one part that is `part`, if it has it. */
-function without(id: string, part: string): string {
+export function without(id: string, part: string): string {
   const parts = id.split("/");
   const at = parts.indexOf(part, 1);
   return at < 0 ? id : parts.toSpliced(at, 1).join("/");
@@ -158,7 +168,7 @@ function byBackend(cases: CaseResult[]): Group[] {
 /** The baseline's driver when every case is compared with that driver's in its own place, else the one case's id. */
 function baselineName(all: CaseResult[], cases: CaseResult[]): string {
   const ids = [...new Set(cases.map((c) => c.ratio.baseline))];
-  const baselines = all.filter(({ id }) => ids.includes(id)).filter(isDriverCase);
+  const baselines = all.filter(({ id }) => ids.includes(id)).filter(isSystemCase);
   const drivers = new Set(baselines.map(({ driver }) => driver));
   const inPlace = cases.every((c) => {
     const baseline = baselines.find(({ id }) => id === c.ratio.baseline);
@@ -170,7 +180,7 @@ function baselineName(all: CaseResult[], cases: CaseResult[]): string {
   return ids.length === 1 ? ids[0] : "the baseline";
 }
 
-function hitRate({ counters: { iotlbHits, iotlbMisses } }: DriverCaseResult): string {
+function hitRate({ counters: { iotlbHits, iotlbMisses } }: SystemCaseResult): string {
   return iotlbHits + iotlbMisses === 0 ? "-" : percent(iotlbHits / (iotlbHits + iotlbMisses));
 }
 
@@ -187,7 +197,7 @@ function holding(hold: number | "all" | null): string {
 
 /** The complaint that the drivers' policies are an answer to; only beside both kinds of driver. */
 function published(cases: CaseResult[]): string | undefined {
-  const drivers = new Set(cases.filter(isDriverCase).map(({ driver }) => driver));
+  const drivers = new Set(cases.filter(isSystemCase).map(({ driver }) => driver));
   if (!drivers.has("virtio-net") || ![...drivers].some((name) => name.startsWith("i40e"))) return undefined;
   return (
     "Published elsewhere: a virtio-net physical function at 0.5 Mpps with 8 queues, against more than 1 Mpps for a " +

@@ -57,6 +57,7 @@ export function facts(comparison: Comparison, view: View): Fact[] {
     { label: "machine", text: `${env.cpu}, ${plural(env.cores, "core")}, Node ${env.node}, V8 ${env.v8}` },
     { label: "memory", text: `${plural(env.memoryBytes, "byte")}, ${PLACEMENT[env.placement]}` },
     { label: "run", text: sharedDimensions(cases, view).concat(roundsOf(cases)).join(", ") },
+    ...leftOutFacts(comparison),
   ]
     .filter(({ text }) => text !== "")
     .map(({ label, text }) => ({ label, text: printable(text) }));
@@ -97,6 +98,14 @@ function digestFacts(cases: CaseResult[], view: View): Fact[] {
       text: `${digest} in ${of.map(({ id }) => id).join(", ")}${where}: THE CASES DIFFER`,
     }));
   });
+}
+
+/** What can't be run as asked, by reason. */
+function leftOutFacts({ leftOut = [] }: Comparison): Fact[] {
+  return [...groupBy(leftOut, ({ why }) => why)].map(([why, of]) => ({
+    label: "left out",
+    text: `${of.map(({ id }) => id).join(", ")}: ${why}`,
+  }));
 }
 
 function everyCase(n: number): string {

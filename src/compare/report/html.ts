@@ -20,7 +20,7 @@ export function toHtml(comparison: Comparison): string {
   );
   const page = new Page(document);
   const { cases } = comparison;
-  const view = viewOf(cases);
+  const view = viewOf(comparison);
   page.add("h1", "vring compare");
   if (!comparison.complete) page.add("p", "Interrupted: only what was complete is shown.");
   if (cases.length === 0) page.add("p", "No case was completed.");

@@ -42,7 +42,7 @@ const LABEL = " ".repeat(10);
 export function toTable(comparison: Comparison, { color }: TableOptions): string {
   const { cases } = comparison;
   const paints = makePaints(color);
-  const view = viewOf(cases);
+  const view = viewOf(comparison);
   const blocks = [factLines(comparison, view, paints)];
   if (!comparison.complete) blocks.push([paints.bad("Interrupted: only what was complete is shown.")]);
   if (cases.length === 0) blocks.push(["No case was completed."]);

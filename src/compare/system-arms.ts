@@ -1,10 +1,10 @@
-/** The cases of drivers' buffer policies: every combination of the options, transmitting and receiving apart. */
+/** The cases of systems, drivers among them: every combination of the options, transmitting and receiving apart. */
 import { MAX_THRESHOLD } from "../../assembly/abi.ts";
 import { VIRTQ_MAX_SIZE } from "../../assembly/spec.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
 import { QUEUE_COUNTS } from "../net/flows.ts";
 import type { Traffic } from "../net/traffic.ts";
-import { DRIVER_RECORDS, type DriverRecord, type RxKind } from "../system/records.ts";
+import { type Direction, directionsOf, type RxKind, type SystemRecord } from "../system/records.ts";
 import {
   type Arm,
   checkNotEmpty,
@@ -18,8 +18,6 @@ import {
 } from "./arms.ts";
 import { CompareInputError } from "./errors.ts";
 
-export const DIRECTIONS = ["tx", "rx"] as const;
-export type Direction = (typeof DIRECTIONS)[number];
 /** Packets that a consumer holds back, or all until the end of a pass. */
 export type Hold = number | "all";
 
@@ -28,13 +26,18 @@ export const MOST_HELD = 65_536;
 /** The most operations of a case that are recorded. */
 export const MOST_TRACED = 100_000;
 
-/** What drivers' cases are combined from; every list but `rxKinds` has at least one entry, and none has one twice. */
-export interface DriverDimensions {
-  /** Names of DRIVER_RECORDS. The others are compared with the first. */
-  drivers: readonly string[];
+/** What systems' cases are combined from; no list has an entry twice. */
+export interface SystemDimensions {
+  /** At least one. The others are compared with the first that has their direction. */
+  systems: readonly SystemRecord[];
+  /** What the results call them: a driver stands at a NIC, behind each of the backends. */
+  as: "systems" | "drivers";
+  /** Whether what can't be run as asked is left out and named, instead of refused. */
+  leaveOut: boolean;
+  /** Backends; empty: each system's own. Who hands out physical addresses stays with that. */
   dmas: readonly DmaBackend[];
   directions: readonly Direction[];
-  /** Receive buffers; empty: each driver's own. */
+  /** Receive buffers; empty: each system's own. */
   rxKinds: readonly RxKind[];
   holds: readonly Hold[];
   /** In which order consumers drop what they hold. */
@@ -49,7 +52,7 @@ export interface DriverDimensions {
   sgs: readonly number[];
   tables: readonly TableSource[];
   thresholds: readonly number[];
-  /** The id of the case that every other is compared with; default: the first driver's beside each. */
+  /** The id of the case that every other is compared with; default: the first system's beside each. */
   baseline?: string;
   /** Operations of each case that are recorded. */
   traceOps: number;
@@ -62,7 +65,8 @@ interface CommonSettings {
   touch: Touch;
   ring: RingFormat;
   queues: number;
-  dma: DmaBackend;
+  /** Null for the system's own. */
+  dma: DmaBackend | null;
 }
 
 interface TxSettings extends CommonSettings {
@@ -75,16 +79,17 @@ interface TxSettings extends CommonSettings {
 interface RxSettings extends CommonSettings {
   direction: "rx";
   hold: Hold;
-  /** Null for the driver's own. */
+  /** Null for the system's own. */
   kind: RxKind | null;
 }
 
 type Settings = TxSettings | RxSettings;
 
-/** One case before it is run; its id is `i40e/direct/rx` and what else has several values. */
-export interface DriverArm extends Arm {
-  record: DriverRecord;
+/** One case before it is run; its id is `vhost-net/rx`, or `i40e/direct/rx` with backends, and what else has several values. */
+export interface SystemArm extends Arm {
+  record: SystemRecord;
   settings: Settings;
+  dma: DmaBackend;
   drop: "in-order" | "random";
 }
 
@@ -93,37 +98,54 @@ export interface DriverArm extends Arm {
  * @throws CompareInputError for a value that no case can have, a combination that cannot be run, and a
  * baseline that is no case.
  */
-export function planDriverArms(traffics: readonly Traffic[], dimensions: DriverDimensions): DriverArm[] {
+export function planSystemArms(traffics: readonly Traffic[], dimensions: SystemDimensions): SystemArm[] {
   checkValues(traffics, dimensions);
   const settings = [...txSettings(traffics, dimensions), ...rxSettings(traffics, dimensions)];
   const nameOf = naming(traffics, dimensions);
-  const { drivers, drop, baseline } = dimensions;
-  const arms = settings.flatMap((one) =>
-    drivers.map((driver): DriverArm => {
-      const record = DRIVER_RECORDS[driver];
-      return {
-        id: nameOf(one, driver),
-        traffic: one.traffic,
-        frame: frameOf(one.traffic),
-        baseline: nameOf(one, drivers[0]),
-        notes: notesFor(one, record),
-        record,
-        settings: one,
-        drop,
-      };
-    }),
-  );
-  return baseline === undefined ? arms : withBaseline(arms, baseline);
+  const { systems, baseline } = dimensions;
+  const arms = settings.flatMap((one) => {
+    const able = systems.filter((record) => directionsOf(record).includes(one.direction));
+    return able.map((record) => planArm(one, record, able[0], nameOf, dimensions));
+  });
+  // Backends make no difference to who hands out physical addresses.
+  const distinct = [...new Map(arms.map((arm) => [arm.id, arm])).values()];
+  return baseline === undefined ? distinct : withBaseline(distinct, baseline);
+}
+
+function planArm(
+  settings: Settings,
+  record: SystemRecord,
+  first: SystemRecord,
+  nameOf: Naming,
+  { as, drop }: SystemDimensions,
+): SystemArm {
+  const { traffic } = settings;
+  return {
+    id: nameOf(settings, record),
+    traffic,
+    frame: frameOf(traffic),
+    baseline: nameOf(settings, first),
+    notes: [...(traffic.notes ?? []), ...notesFor(settings, record, as)],
+    record,
+    settings,
+    dma: backendOf(settings, record),
+    drop,
+  };
+}
+
+function backendOf({ dma }: Settings, record: SystemRecord): DmaBackend {
+  return record.accessPlatform && dma !== null ? dma : record.dma;
 }
 
 /** The dimensions under the names that they have on the command line. */
-export function nameDriverDimensions(dimensions: DriverDimensions): Record<string, unknown> {
-  const { rxKinds, traceOps } = dimensions;
+export function nameSystemDimensions(dimensions: SystemDimensions): Record<string, unknown> {
+  const { as, dmas, rxKinds, traceOps } = dimensions;
+  const own = `each ${as.slice(0, -1)}'s own`;
   return {
-    drivers: dimensions.drivers,
-    dma: dimensions.dmas,
+    [as]: dimensions.systems.map(({ name }) => name),
+    dma: dmas.length === 0 ? own : dmas,
     direction: dimensions.directions,
-    rx: rxKinds.length === 0 ? "each driver's own" : rxKinds,
+    rx: rxKinds.length === 0 ? own : rxKinds,
     hold: dimensions.holds,
     drop: dimensions.drop,
     queues: dimensions.queueCounts,
@@ -139,7 +161,7 @@ export function nameDriverDimensions(dimensions: DriverDimensions): Record<strin
 }
 
 /** What both directions are combined from. */
-function commonLists(traffics: readonly Traffic[], dimensions: DriverDimensions) {
+function commonLists(traffics: readonly Traffic[], dimensions: SystemDimensions) {
   return {
     traffic: traffics,
     ringSize: dimensions.ringSizes,
@@ -147,11 +169,11 @@ function commonLists(traffics: readonly Traffic[], dimensions: DriverDimensions)
     touch: dimensions.touches,
     ring: dimensions.rings,
     queues: dimensions.queueCounts,
-    dma: dimensions.dmas,
+    dma: dimensions.dmas.length === 0 ? [null] : dimensions.dmas,
   };
 }
 
-function txSettings(traffics: readonly Traffic[], dimensions: DriverDimensions): TxSettings[] {
+function txSettings(traffics: readonly Traffic[], dimensions: SystemDimensions): TxSettings[] {
   const { directions, sgs, tables, thresholds } = dimensions;
   const direction = directions.filter((way) => way === "tx");
   return product<TxSettings>({
@@ -163,27 +185,36 @@ function txSettings(traffics: readonly Traffic[], dimensions: DriverDimensions):
   });
 }
 
-function rxSettings(traffics: readonly Traffic[], dimensions: DriverDimensions): RxSettings[] {
+function rxSettings(traffics: readonly Traffic[], dimensions: SystemDimensions): RxSettings[] {
   const { directions, holds, rxKinds } = dimensions;
   const direction = directions.filter((way) => way === "rx");
   const kind = rxKinds.length === 0 ? [null] : rxKinds;
   return product<RxSettings>({ direction, ...commonLists(traffics, dimensions), hold: holds, kind });
 }
 
-function notesFor(settings: Settings, { name, rx, indirect }: DriverRecord): string[] {
-  if (settings.direction === "rx")
-    return settings.kind === null ? [`the driver's own receive buffers: ${rx.kind}`] : [];
-  return indirect ? [] : [`${name} takes no indirect tables`];
+function notesFor(
+  settings: Settings,
+  { name, rx, indirect, dma }: SystemRecord,
+  as: SystemDimensions["as"],
+): string[] {
+  const notes: string[] = [];
+  if (settings.dma === null && dma !== "direct") notes.push(`${name} is behind ${dma}`);
+  if (settings.direction === "tx" && !indirect) notes.push(`${name} takes no indirect tables`);
+  // What else a system is made of stands in the list of systems.
+  if (settings.direction === "rx" && settings.kind === null && as === "drivers")
+    notes.push(`the driver's own receive buffers: ${rx.kind}`);
+  return notes;
 }
 
-type Naming = (settings: Settings, driver: string) => string;
+type Naming = (settings: Settings, record: SystemRecord) => string;
 
-/** Ids name driver, backend and direction always, and of the rest what has several values in that direction. */
-function naming(traffics: readonly Traffic[], dimensions: DriverDimensions): Naming {
+/** Ids name system, direction, and backend if one was asked for, and of the rest what has several values in that direction. */
+function naming(traffics: readonly Traffic[], dimensions: SystemDimensions): Naming {
   const { rxKinds, holds, queueCounts, rings, sgs, tables, batches, ringSizes, thresholds, touches } =
     dimensions;
-  return (settings, driver) => {
-    const parts = [driver, settings.dma, settings.direction];
+  return (settings, record) => {
+    const backend = settings.dma === null ? [] : [backendOf(settings, record)];
+    const parts = [record.name, ...backend, settings.direction];
     const add = (list: readonly unknown[], part: string): void => {
       if (list.length > 1) parts.push(part);
     };
@@ -205,17 +236,11 @@ function naming(traffics: readonly Traffic[], dimensions: DriverDimensions): Nam
   };
 }
 
-function checkValues(traffics: readonly Traffic[], dimensions: DriverDimensions): void {
-  const { drivers, dmas, directions, holds, queueCounts, rings, tables, sgs, batches, ringSizes } =
-    dimensions;
+function checkValues(traffics: readonly Traffic[], dimensions: SystemDimensions): void {
+  const { systems, directions, holds, queueCounts, rings, tables, sgs, batches, ringSizes } = dimensions;
   const { thresholds, touches } = dimensions;
-  checkNotEmpty({ traffics, drivers, dmas, directions, holds, queueCounts, rings, tables, sgs, batches });
+  checkNotEmpty({ traffics, systems, directions, holds, queueCounts, rings, tables, sgs, batches });
   checkNotEmpty({ ringSizes, thresholds, touches });
-  const unknown = drivers.find((name) => !Object.hasOwn(DRIVER_RECORDS, name));
-  if (unknown !== undefined) {
-    const known = Object.keys(DRIVER_RECORDS).join(", ");
-    throw new CompareInputError(`${JSON.stringify(unknown)} is no driver; ${known} are`);
-  }
   const held = holds.filter((hold) => hold !== "all");
   checkRange("packets that a consumer holds", held, 0, MOST_HELD);
   checkRange("packets of a burst", batches, 1, VIRTQ_MAX_SIZE);

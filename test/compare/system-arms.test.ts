@@ -1,14 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { type DriverArm, type DriverDimensions, planDriverArms } from "../../src/compare/driver-arms.ts";
 import { CompareInputError } from "../../src/compare/errors.ts";
+import { planSystemArms, type SystemArm, type SystemDimensions } from "../../src/compare/system-arms.ts";
 import { fixedTraffic, imixTraffic, type Traffic } from "../../src/net/traffic.ts";
+import { type SystemRecord, systemsNamed } from "../../src/system/records.ts";
 
 const SMALL = fixedTraffic(64, { count: 3, seed: 1 });
 const IMIX = imixTraffic({ count: 12, seed: 1 });
 
-function plan(changes: Partial<DriverDimensions> = {}, traffics: Traffic[] = [SMALL]): DriverArm[] {
-  return planDriverArms(traffics, {
-    drivers: ["virtio-net", "i40e"],
+function plan(changes: Partial<SystemDimensions> = {}, traffics: Traffic[] = [SMALL]): SystemArm[] {
+  return planSystemArms(traffics, {
+    systems: systemsNamed("virtio-net", "i40e"),
+    as: "drivers",
+    leaveOut: false,
     dmas: ["direct"],
     directions: ["tx", "rx"],
     rxKinds: [],
@@ -27,7 +30,7 @@ function plan(changes: Partial<DriverDimensions> = {}, traffics: Traffic[] = [SM
   });
 }
 
-const ids = (arms: DriverArm[]): string[] => arms.map(({ id }) => id);
+const ids = (arms: SystemArm[]): string[] => arms.map(({ id }) => id);
 
 describe("the id of a driver's case", () => {
   test("names driver, backend and direction, also when each has one value only", () => {
@@ -42,7 +45,7 @@ describe("the id of a driver's case", () => {
   test("has a part for every further dimension that has several values in its direction", () => {
     const arms = plan(
       {
-        drivers: ["i40e"],
+        systems: systemsNamed("i40e"),
         rxKinds: ["page-reuse", "page-pool"],
         holds: [0, 64, "all"],
         queueCounts: [1, 8],
@@ -77,7 +80,7 @@ describe("the id of a driver's case", () => {
 describe("the baseline of a driver's case", () => {
   test("is the first driver of the list, with all else the same", () => {
     const arms = plan({
-      drivers: ["premapped", "virtio-net", "i40e"],
+      systems: systemsNamed("premapped", "virtio-net", "i40e"),
       dmas: ["direct", "iommu-lazy"],
       rxKinds: ["page-reuse", "page-pool"],
       holds: [0, "all"],
@@ -104,7 +107,7 @@ describe("the baseline of a driver's case", () => {
 
 describe("what the reader of a driver's case should know", () => {
   test("is which receive buffers it has, when it was not asked for any", () => {
-    const notes = (arms: DriverArm[]) => arms.filter(({ id }) => id.includes("/rx")).map((arm) => arm.notes);
+    const notes = (arms: SystemArm[]) => arms.filter(({ id }) => id.includes("/rx")).map((arm) => arm.notes);
     expect(notes(plan())).toEqual([
       ["the driver's own receive buffers: alloc-per-packet"],
       ["the driver's own receive buffers: page-reuse"],
@@ -120,15 +123,51 @@ describe("what the reader of a driver's case should know", () => {
   });
 });
 
+describe("a system that is about one direction", () => {
+  const [virtio, i40e] = systemsNamed("virtio-net", "i40e");
+  const sender: SystemRecord = { ...virtio, name: "sender", directions: ["tx"] };
+
+  test("has no case of the other", () => {
+    expect(ids(plan({ systems: [virtio, sender] }))).toEqual([
+      "virtio-net/direct/tx",
+      "sender/direct/tx",
+      "virtio-net/direct/rx",
+    ]);
+  });
+
+  test("is the baseline where it can be, and the next one elsewhere", () => {
+    const arms = plan({ systems: [sender, virtio, i40e] });
+    expect(arms.map(({ baseline }) => baseline)).toEqual([
+      ...Array(3).fill("sender/direct/tx"),
+      ...Array(2).fill("virtio-net/direct/rx"),
+    ]);
+  });
+});
+
+describe("a system without backends that were asked for", () => {
+  const systems = systemsNamed("vhost-net", "sriov-vf");
+
+  test("takes its own, and the id doesn't name it", () => {
+    const arms = plan({ systems, as: "systems", dmas: [], directions: ["rx"] });
+    expect(arms.map(({ id, dma, notes }) => [id, dma, notes])).toEqual([
+      ["vhost-net/rx", "direct", []],
+      ["sriov-vf/rx", "iommu-strict", ["sriov-vf is behind iommu-strict"]],
+    ]);
+  });
+
+  test("and one that hands out physical addresses has one case whatever was asked for", () => {
+    const arms = plan({ systems, as: "systems", dmas: ["swiotlb", "iommu-lazy"], directions: ["rx"] });
+    expect(ids(arms)).toEqual(["vhost-net/direct/rx", "sriov-vf/swiotlb/rx", "sriov-vf/iommu-lazy/rx"]);
+  });
+});
+
 test("one direction alone has no case of the other", () => {
   expect(ids(plan({ directions: ["rx"] }))).toEqual(["virtio-net/direct/rx", "i40e/direct/rx"]);
   expect(ids(plan({ directions: ["tx"] }))).toEqual(["virtio-net/direct/tx", "i40e/direct/tx"]);
 });
 
 describe("what no driver can run is refused with what would be right:", () => {
-  test.each<[string, Partial<DriverDimensions>, string]>([
-    ["an unknown driver", { drivers: ["e1000"] }, '"e1000" is no driver; virtio-net, i40e,'],
-    ["a name that every object has", { drivers: ["toString"] }, '"toString" is no driver'],
+  test.each<[string, Partial<SystemDimensions>, string]>([
     ["three queues", { queueCounts: [3] }, "3 queues are not possible; 1, 2, 4, 8 are"],
     ["holding less than nothing", { holds: [-1] }, "-1 is not possible for packets that a consumer holds"],
     ["a split ring of 100", { ringSizes: [100] }, "a split ring of 100 entries is not possible"],
@@ -136,8 +175,7 @@ describe("what no driver can run is refused with what would be right:", () => {
     ["bursts of 0", { batches: [0] }, "0 is not possible for packets of a burst"],
     ["0 sgs", { sgs: [0] }, "0 is not possible for sgs per packet"],
     ["a threshold of 20", { thresholds: [20] }, "20 is not possible for the threshold"],
-    ["no driver", { drivers: [] }, "drivers is empty"],
-    ["no backend", { dmas: [] }, "dmas is empty"],
+    ["no system", { systems: [] }, "systems is empty"],
     ["no direction", { directions: [] }, "directions is empty"],
   ])("%s", (_, changes, message) => {
     expect(() => plan(changes)).toThrow(CompareInputError);

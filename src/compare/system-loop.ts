@@ -1,49 +1,55 @@
-/** A case that moves its packets as a driver does: under its policy for buffers, through a DMA backend. */
+/** A case that moves its packets as a system does: its driver's policy for buffers, its backend, its host's path. */
 import type { Engine } from "../engine.ts";
 import { ConfigError, VringError } from "../errors.ts";
-import { queueOf } from "../net/flows.ts";
-import { Fnv1a64, MAX_FRAME_BYTES, type Traffic } from "../net/traffic.ts";
 import {
   DriverBench,
   type DriverBenchOptions,
-  mostReceived,
   type Operation,
   type PathCounters,
 } from "../system/driver-bench.ts";
 import type { CaseLoop, CasePlan, Counted } from "./bench.ts";
-import type { DriverArm } from "./driver-arms.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
-import type { Counters, DmaCounters, DriverFields, QueueResult } from "./result.ts";
-import { PACKETS_A_PASS } from "./trace.ts";
+import { groupBy } from "./group.ts";
+import type { LeftOut, QueueResult, SystemCounters, SystemFields } from "./result.ts";
+import { digestOf, type Spread, spreading } from "./spread.ts";
+import type { SystemArm, SystemDimensions } from "./system-arms.ts";
 
-/** The frames of a pass, spread over queues. */
-interface Spread {
-  queues: Uint8Array[][];
-  packets: number;
-  bytes: number;
-  /** What the queues' frames arrive as. */
-  digest: string;
-  /** The longest frame that is taken, and frames of the traffic that are longer. */
-  most: number;
-  tooLong: number;
+/**
+ * The cases that can be run, and those that were left out because they can't.
+ * @throws CompareInputError for the first that can't, unless such are to be left out, or when none is left
+ */
+export function planSystemCases(
+  arms: readonly SystemArm[],
+  { traceOps, leaveOut }: Pick<SystemDimensions, "traceOps" | "leaveOut">,
+): { plans: CasePlan[]; leftOut: LeftOut[] } {
+  const spreadOf = spreading(arms);
+  const leftOut: LeftOut[] = [];
+  const plans: CasePlan[] = [];
+  for (const arm of arms) {
+    try {
+      plans.push(planSystemCase(arm, spreadOf(arm), traceOps));
+    } catch (error) {
+      if (!leaveOut || !(error instanceof CompareInputError)) throw error;
+      leftOut.push({ id: arm.id, why: error.message.replace(`${arm.id}: `, "") });
+    }
+  }
+  if (plans.length === 0) throw new CompareInputError(leftOut[0].why);
+  return { plans: withBaselines(plans), leftOut };
 }
 
-export function planDriverCases(arms: readonly DriverArm[], traceOps: number): CasePlan[] {
-  const spreads = new Map<string, Spread>();
-  const traffics = [...new Set(arms.map(({ traffic }) => traffic))];
-  return arms.map((arm) => {
-    const { direction, queues } = arm.settings;
-    const most = mostTaken(arm);
-    const key = [traffics.indexOf(arm.traffic), direction, queues, most].join();
-    const spread = spreads.get(key) ?? spreadFrames(arm.traffic, most, queues);
-    spreads.set(key, spread);
-    return planDriverCase(arm, spread, traceOps);
-  });
+/** Where a baseline is among those left out, the first of its group takes its place. */
+function withBaselines(plans: readonly CasePlan[]): CasePlan[] {
+  const ids = new Set(plans.map(({ arm }) => arm.id));
+  return [...groupBy(plans, ({ arm }) => arm.baseline)].flatMap(([baseline, group]) =>
+    ids.has(baseline)
+      ? group
+      : group.map((plan) => ({ ...plan, arm: { ...plan.arm, baseline: group[0].arm.id } })),
+  );
 }
 
-function planDriverCase(arm: DriverArm, spread: Spread, traceOps: number): CasePlan {
-  const { record, settings, drop, frame } = arm;
-  const { direction, dma, ring, ringSize, batch, touch } = settings;
+function planSystemCase(arm: SystemArm, spread: Spread, traceOps: number): CasePlan {
+  const { record, settings, dma, drop, frame } = arm;
+  const { direction, ring, ringSize, batch, touch } = settings;
   const transmits = settings.direction === "tx";
   const options: DriverBenchOptions = {
     ...{ record, direction, dma, drop, traceOps, ringSize, batch, touch },
@@ -53,8 +59,9 @@ function planDriverCase(arm: DriverArm, spread: Spread, traceOps: number): CaseP
       ? { sg: settings.sg, tables: settings.tables, threshold: settings.threshold }
       : { hold: settings.hold, rx: settings.kind ?? record.rx.kind }),
   };
-  const own: DriverFields = {
-    driver: record.name,
+  const own: SystemFields = {
+    system: record.name,
+    driver: record.driver ?? record.name,
     dma,
     rx: transmits ? null : (settings.kind ?? record.rx.kind),
     hold: transmits ? null : settings.hold,
@@ -66,7 +73,7 @@ function planDriverCase(arm: DriverArm, spread: Spread, traceOps: number): CaseP
     batchRun: DriverBench.batchOf(options),
   }));
   return {
-    arm: spread.tooLong === 0 ? arm : { ...arm, notes: [...arm.notes, leftOut(arm, spread)] },
+    arm: { ...arm, notes: [...arm.notes, ...spread.notes] },
     fields: {
       ...own,
       ring,
@@ -80,7 +87,7 @@ function planDriverCase(arm: DriverArm, spread: Spread, traceOps: number): CaseP
     bytesPerPacket: spread.bytes / spread.packets,
     digest: spread.digest,
     start: async (source) =>
-      new DriverLoop(arm, await DriverBench.create({ ...options, ...source }), spread, traceOps > 0),
+      new SystemLoop(arm, await DriverBench.create({ ...options, ...source }), spread, traceOps > 0),
   };
 }
 
@@ -94,58 +101,14 @@ function attempt<T>(id: string, action: () => T): T {
   }
 }
 
-/** The longest frame that the far side of a case can take. */
-function mostTaken({ record, settings }: DriverArm): number {
-  if (settings.direction === "tx") return MAX_FRAME_BYTES;
-  return mostReceived({ ...record.rx, kind: settings.kind ?? record.rx.kind });
-}
-
-function leftOut({ traffic }: DriverArm, { tooLong, most }: Spread): string {
-  return `${tooLong} of ${traffic.packets.length} frames are left out, because a receive buffer takes ${most} bytes`;
-}
-
-/** @throws CompareInputError when no frame is left. */
-function spreadFrames({ kind, packets, name }: Traffic, most: number, count: number): Spread {
-  const all = packets.map(({ data }) => data);
-  const frames = all.filter(({ length }) => length <= most);
-  if (frames.length === 0) {
-    throw new CompareInputError(
-      `${kind === "fixed" ? `${name}-byte frames` : name}: there is no frame of at most ${most} bytes, ` +
-        "which is what a receive buffer takes",
-    );
-  }
-  const repeats = Math.ceil(PACKETS_A_PASS / frames.length);
-  const once = Array.from({ length: count }, (): Uint8Array[] => []);
-  for (const frame of frames) once[queueOf(frame, count)].push(frame);
-  const queues = once.map((list) => Array.from({ length: repeats }, () => list).flat());
-  return {
-    queues,
-    packets: repeats * frames.length,
-    bytes: repeats * frames.reduce((sum, { length }) => sum + length, 0),
-    digest: digestOf(queues.map(frameDigest)),
-    most,
-    tooLong: all.length - frames.length,
-  };
-}
-
-function frameDigest(frames: readonly Uint8Array[]): string {
-  const digest = new Fnv1a64();
-  for (const frame of frames) digest.addPacket(frame);
-  return digest.hex();
-}
-
-/** Queues have an order of their own and no common one: the digest of several is that of their digests. */
-function digestOf(queues: readonly string[]): string {
-  if (queues.length === 1) return queues[0];
-  return new Fnv1a64().addBytes(new TextEncoder().encode(queues.join("\n"))).hex();
-}
-
-/** Words for what can become of a packet that the far side doesn't get. */
-const DROPS = {
+/** Words for what can become of a packet that the far side doesn't get; every `drops` counter without is named as it is. */
+const DROPS: Readonly<Partial<Record<keyof PathCounters, string>>> = {
   dropsNoBuffer: "for want of a buffer",
   dropsTooLong: "because they are too long",
+  dropsTooShort: "because they are too short",
+  dropsNoPacket: "for want of a packet to put them in",
   dropsMapFailed: "because they could not be mapped",
-} as const;
+};
 
 /** What comes when enough has gathered: flushes, and the doorbells of refills. */
 const GATHERED = ["flushes", "invalidations", "doorbells", "interrupts"];
@@ -154,14 +117,14 @@ const BY_PLACE = ["iotlbHits", "iotlbMisses"];
 /** How far counts that carry over may differ: a share of what is expected, and so much more. */
 const ABOUT = { share: 0.1, more: 0.01 };
 
-class DriverLoop implements CaseLoop {
+class SystemLoop implements CaseLoop {
   readonly packets: number;
-  readonly #arm: DriverArm;
+  readonly #arm: SystemArm;
   readonly #bench: DriverBench;
   readonly #spread: Spread;
   readonly #traces: boolean;
 
-  constructor(arm: DriverArm, bench: DriverBench, spread: Spread, traces: boolean) {
+  constructor(arm: SystemArm, bench: DriverBench, spread: Spread, traces: boolean) {
     this.#arm = arm;
     this.#bench = bench;
     this.#spread = spread;
@@ -231,10 +194,10 @@ class DriverLoop implements CaseLoop {
   }
 
   #expectNoDrops(counted: PathCounters): void {
-    for (const [name, why] of Object.entries(DROPS)) {
-      const dropped = counted[name as keyof typeof DROPS];
-      if (dropped > 0)
-        throw new CompareFailure("dropped", `${this.#arm.id}: ${dropped} packets were dropped ${why}`);
+    for (const [name, dropped] of Object.entries<number>({ ...counted })) {
+      if (!name.startsWith("drops") || dropped === 0) continue;
+      const why = DROPS[name as keyof PathCounters] ?? `(${name})`;
+      throw new CompareFailure("dropped", `${this.#arm.id}: ${dropped} packets were dropped ${why}`);
     }
   }
 
@@ -258,7 +221,7 @@ function since(before: PathCounters, after: PathCounters): PathCounters {
   return Object.fromEntries(differences);
 }
 
-function ratesOf(counted: PathCounters): Counters & DmaCounters {
+function ratesOf(counted: PathCounters): SystemCounters {
   const { packets, pagesReused, pagesAllocated } = counted;
   // A queue that no flow is sent to has no packet.
   const per = (total: number): number => (packets === 0 ? 0 : total / packets);
@@ -280,6 +243,12 @@ function ratesOf(counted: PathCounters): Counters & DmaCounters {
     flushes: per(counted.flushes),
     bounceBytes: per(counted.bounceBytes),
     headerCopyBytes: per(counted.headerCopyBytes),
+    cpuCopies: per(counted.cpuCopies),
+    cpuBytes: per(counted.cpuBytes),
+    engineCopies: per(counted.engineCopies),
+    engineBytes: per(counted.engineBytes),
+    interconnectBytes: per(counted.interconnectBytes),
+    pinnedPages: per(counted.pinnedPages),
     faults: per(counted.faults),
     tableTakes: per(counted.tableTakes),
     tableHits: per(counted.tableHits),

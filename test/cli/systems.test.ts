@@ -1,0 +1,138 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { main } from "../../src/cli/program.ts";
+import type { Comparison, SystemCaseResult } from "../../src/compare/result.ts";
+import { directionsOf, SYSTEM_RECORDS } from "../../src/system/records.ts";
+
+const module = readFileSync(new URL("../../build/vring.wasm", import.meta.url));
+/** A comparison of systems that is over soon. */
+const QUICK = ["--frames", "256", "--rounds", "2", "--time", "1", "--quiet"];
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "vring-systems-"));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function vring(...args: string[]) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const code = await main(args, { version: "0", stdout, stderr, color: false, module });
+  const read = (stream: PassThrough): string => String(stream.read() ?? "");
+  return { code, stdout: read(stdout), stderr: read(stderr) };
+}
+
+type SystemComparison = Omit<Comparison, "cases"> & { cases: SystemCaseResult[]; stdout: string };
+
+async function compared(...args: string[]): Promise<SystemComparison> {
+  const path = join(folder, "a.json");
+  const { code, stdout, stderr } = await vring("compare", ...args, ...QUICK, "--json", path);
+  expect([code, stderr]).toEqual([0, ""]);
+  return { ...JSON.parse(readFileSync(path, "utf8")), stdout };
+}
+
+test("--systems all runs every system of the registry in its directions, against vhost-net", async () => {
+  const { cases, options, systems, stdout } = await compared("--systems", "all");
+  const records = Object.values(SYSTEM_RECORDS);
+  const ids = records.flatMap((record) => directionsOf(record).map((way) => `${record.name}/${way}`));
+  expect(cases.map(({ id }) => id).sort()).toEqual(ids.sort());
+  for (const { id, direction, ratio } of cases)
+    expect([id, ratio.baseline]).toEqual([id, `vhost-net/${direction}`]);
+  expect(systems).toEqual(expect.arrayContaining(records));
+  expect(options).toMatchObject({
+    ...{ ring: ["split"], tables: ["freelist"], touch: ["none"] },
+    ...{ dma: "each system's own", rx: "each system's own" },
+  });
+  expect(stdout).toContain("the wire's own DMA is left out");
+});
+
+test("a case of a system says what it is and who copied what, per packet", async () => {
+  const { cases } = await compared("--systems", "qemu-virtio-net,sriov-vf");
+  expect(cases.map(({ id }) => id)).toEqual([
+    "qemu-virtio-net/tx",
+    "sriov-vf/tx",
+    "qemu-virtio-net/rx",
+    "sriov-vf/rx",
+  ]);
+  expect(cases[2]).toMatchObject({
+    ...{ system: "qemu-virtio-net", driver: "virtio-net", dma: "direct", direction: "rx", frame: 256 },
+    counters: {
+      ...{ cpuCopies: 2, cpuBytes: 512, engineCopies: 0, engineBytes: 0, interconnectBytes: 512 },
+      ...{ headerCopyBytes: 0, pinnedPages: 0, doorbells: expect.any(Number), maps: 0 },
+    },
+    ratio: { baseline: "qemu-virtio-net/rx" },
+  });
+  expect(cases[3]).toMatchObject({
+    ...{ system: "sriov-vf", driver: "premapped", dma: "iommu-strict" },
+    counters: { cpuCopies: 0, cpuBytes: 0, interconnectBytes: 0 },
+    notes: ["sriov-vf is behind iommu-strict"],
+  });
+  const perQueue = cases[2].perQueue.map(({ counters }) => counters.cpuCopies);
+  expect(perQueue).toEqual([2]);
+});
+
+describe("the options of systems reach the comparison:", () => {
+  test("--direction both is two cases, and one direction is one", async () => {
+    const ids = async (way: string) =>
+      (await compared("--systems", "vhost-net", "--direction", way)).cases.map(({ id }) => id);
+    expect(await ids("both")).toEqual(["vhost-net/tx", "vhost-net/rx"]);
+    expect(await ids("rx")).toEqual(["vhost-net/rx"]);
+  });
+
+  test("--tables are an arm of each system", async () => {
+    const { cases } = await compared(
+      ...["--systems", "vhost-net", "--direction", "tx", "--tables", "heap,freelist"],
+    );
+    expect(cases.map(({ id, tables }) => [id, tables])).toEqual([
+      ["vhost-net/tx/heap", "heap"],
+      ["vhost-net/tx/freelist", "freelist"],
+    ]);
+  });
+
+  test("--dma stands in the place of each system's own, but for those that map nothing", async () => {
+    const { cases } = await compared(
+      ...["--systems", "vhost-net,premapped", "--direction", "tx", "--dma", "iommu-lazy,swiotlb"],
+    );
+    expect(cases.map(({ id }) => id)).toEqual([
+      "vhost-net/direct/tx",
+      "premapped/iommu-lazy/tx",
+      "premapped/swiotlb/tx",
+    ]);
+    for (const { ratio } of cases) expect(ratio.baseline).toBe("vhost-net/direct/tx");
+  });
+
+  test("those that are named before `all` come first, and are what all are compared with", async () => {
+    const { cases } = await compared("--systems", "sriov-vf,all", "--direction", "rx");
+    expect(cases[0].id).toBe("sriov-vf/rx");
+    for (const { ratio } of cases) expect(ratio.baseline).toBe("sriov-vf/rx");
+  });
+});
+
+describe("one line and exit code 2 are what one gets for", () => {
+  test.each<[string, string, RegExp]>([
+    ["an unknown system", "--systems vhost", /--systems: "vhost" is not possible; all, .*vhost-net.* are$/],
+    ["systems and drivers", "--systems all --drivers i40e", /--drivers and --systems exclude each other/],
+    [
+      "a backend where nothing is mapped",
+      "--systems vhost-net,qemu-virtio-net --dma swiotlb",
+      /--dma: vhost-net, qemu-virtio-net hand out physical addresses and map nothing/,
+    ],
+    ["aligned buffers", "--systems all --align", /--align goes without --systems/],
+    [
+      "tables where nothing is transmitted",
+      "--systems all --direction rx --tables heap",
+      /--tables is about transmitting, but --direction rx only receives/,
+    ],
+  ])("%s", async (_, args, message) => {
+    const { code, stdout, stderr } = await vring("compare", ...args.split(" "));
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/^vring: [^\n]+\n$/);
+    expect(stderr.trimEnd()).toMatch(message);
+  });
+});
