@@ -137,6 +137,11 @@ export const RX_PAGE_REUSE_BUILD: u32 = 2;
 export const RX_PAGE_POOL: u32 = 3;
 export const RX_PREMAPPED: u32 = 4;
 export const RX_MERGEABLE: u32 = 5;
+export const RX_BIG: u32 = 6;
+
+/** Pages of a `big` buffer (MAX_SKB_FRAGS + 1), and its elements: the first page has the device header apart. */
+export const BIG_PAGES: u32 = 18;
+export const BIG_ELEMENTS: u32 = BIG_PAGES + 1;
 
 /** The page pool's cache, how many pages fill it at once, and its recycle ring. */
 export const PAGE_POOL_CACHE: u32 = 128;

@@ -4,7 +4,7 @@
 import { PAGES_IN_RING, PAGES_PLACE, PAGES_REFERENCES, PAGES_SOUND } from "../abi";
 import { Pages, pageAt, pageOf, pagesCheck } from "../mem/pages";
 import { Consumer } from "../rx/consumer";
-import { rxSharesPages, rxWaiting } from "../rx/kinds";
+import { rxPagesPosted, rxSharesPages, rxWaiting } from "../rx/kinds";
 import { fragmentData, Packet } from "../rx/rx-ring";
 import { portAt, receives } from "./run";
 
@@ -19,13 +19,13 @@ export function portsCheck(ptr: u32, ports: u32, count: u32): u32 {
   const total = pages.perNode * pages.nodes;
   for (let k: u32 = 0; k < total; k++) pageAt(pages, k).mark = 0;
 
-  // What drivers have, in buffers: in rings and in lists, and as their pages say.
+  // What drivers have, in pages or in the buffers that share them: in rings and in lists, and as pages say.
   let known: u32 = 0;
   let shares = false;
   for (let k: u32 = 0; k < count; k++) {
     const port = portAt(ports, k);
     if (!receives(port)) continue;
-    known += port.driver.outstanding;
+    known += port.driver.outstanding * rxPagesPosted(port.rx);
     shares = rxSharesPages(port.rx);
     markHeld(pages, port.consumer);
     for (let at: u32 = 0; ; at++) {

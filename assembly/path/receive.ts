@@ -6,9 +6,11 @@ import {
   ADD_HEADER,
   OP_RECEIVE,
   OP_REFILL,
+  PAGE_SIZE,
   R_DMA_MAP_FAILED,
   RECLAIM_RECORD,
   RX_ALLOC_PER_PACKET,
+  RX_BIG,
   RX_MERGEABLE,
   RX_PAGE_POOL,
   RX_PAGE_REUSE,
@@ -18,6 +20,7 @@ import {
 } from "../abi";
 import { traceOp } from "../mem/trace";
 import { isLive } from "../ring/queue";
+import { bigNext } from "../rx/big";
 import { consumerDropAll, consumerPacket, consumerTakes } from "../rx/consumer";
 import { rxClose, rxKeep, rxOpen, rxReceive, rxReturn, rxShow, rxTake } from "../rx/kinds";
 import { bufferHandle, Packet, packetAddFragment, rxSyncForDevice } from "../rx/rx-ring";
@@ -104,6 +107,9 @@ export function poll(port: Port): void {
       break;
     case RX_MERGEABLE:
       pollKind(port, RX_MERGEABLE);
+      break;
+    case RX_BIG:
+      pollKind(port, RX_BIG);
       break;
     default:
       pollKind(port, RX_PREMAPPED);
@@ -252,13 +258,14 @@ function stageBuffers(port: Port, count: u32): u32 {
   return staged;
 }
 
-/** One element for header and frame, or one for each. */
+/** One element for header and frame, or one for each; or as many as there are pages, and one for the header. */
 @inline
 function stageBuffer(port: Port, at: u32, buffer: u32): u32 {
   const rx = port.rx;
-  const dma = bufferHandle(rx, buffer);
   store<u32>(at, buffer);
   store<u32>(at, port.sgs << 16, 4);
+  if (port.sgs > 2) return stagePages(port, at + ADD_HEADER, buffer);
+  const dma = bufferHandle(rx, buffer);
   store<u32>(at, dma, ADD_HEADER);
   if (port.sgs == 1) {
     store<u32>(at, rx.bufferBytes, ADD_HEADER + 4);
@@ -268,6 +275,24 @@ function stageBuffer(port: Port, at: u32, buffer: u32): u32 {
   store<u32>(at, dma + rx.frameOffset, ADD_HEADER + SEGMENT);
   store<u32>(at, rx.bufferBytes - rx.frameOffset, ADD_HEADER + SEGMENT + 4);
   return at + ADD_HEADER + 2 * SEGMENT;
+}
+
+/** The header's element, what is behind it in its page, and the other pages. */
+function stagePages(port: Port, sg: u32, buffer: u32): u32 {
+  const offset = port.rx.frameOffset;
+  sg = stageElement(sg, buffer, port.headerBytes);
+  sg = stageElement(sg, buffer + offset, PAGE_SIZE - offset);
+  for (let page = bigNext(port.rx, buffer); page; page = bigNext(port.rx, page)) {
+    sg = stageElement(sg, page, PAGE_SIZE);
+  }
+  return sg;
+}
+
+@inline
+function stageElement(sg: u32, ptr: u32, bytes: u32): u32 {
+  store<u32>(sg, ptr);
+  store<u32>(sg, bytes, 4);
+  return sg + SEGMENT;
 }
 
 /** What the ring did not take goes back to where it came from. */

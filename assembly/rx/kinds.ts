@@ -1,9 +1,18 @@
 // What a queue asks of its kind of receive buffer. `kind` is a constant where these are inlined into the
 // loops that run once a packet (path/receive.ts), so each kind has its own copy of them.
 
-import { RX_ALLOC_PER_PACKET, RX_MERGEABLE, RX_PAGE_POOL, RX_PAGE_REUSE, RX_PAGE_REUSE_BUILD } from "../abi";
+import {
+  BIG_PAGES,
+  RX_ALLOC_PER_PACKET,
+  RX_BIG,
+  RX_MERGEABLE,
+  RX_PAGE_POOL,
+  RX_PAGE_REUSE,
+  RX_PAGE_REUSE_BUILD,
+} from "../abi";
 import { recordOf } from "../mem/pages";
 import { allocDrop, allocKeep, allocReturn, allocTake } from "./alloc-per-packet";
+import { bigClose, bigDrop, bigReceive, bigReturn, bigTake } from "./big";
 import { mergeableClose, mergeableDrop, mergeableKeep, mergeableReturn, mergeableTake } from "./mergeable";
 import { poolClose, poolDrop, poolKeep, poolRecycled, poolReturn, poolTake } from "./page-pool";
 import { reuseClose, reuseDrop, reuseKeep, reuseReceive, reuseReturn, reuseTake } from "./page-reuse";
@@ -28,6 +37,7 @@ export function rxOpen(rx: RxRing): bool {
     case RX_PAGE_REUSE_BUILD:
     case RX_PAGE_POOL:
     case RX_MERGEABLE:
+    case RX_BIG:
       return true;
     default:
       return premappedOpen(rx);
@@ -47,6 +57,8 @@ export function rxTake(rx: RxRing, kind: u32): u32 {
       return poolTake(rx);
     case RX_MERGEABLE:
       return mergeableTake(rx);
+    case RX_BIG:
+      return bigTake(rx);
     default:
       return premappedTake(rx);
   }
@@ -55,7 +67,7 @@ export function rxTake(rx: RxRing, kind: u32): u32 {
 /** Shows the CPU the first `bytes` of a buffer that came back, or all of it; what the ring has unmapped it sees already. */
 @inline
 export function rxShow(rx: RxRing, kind: u32, buffer: u32, bytes: u32): void {
-  if (kind == RX_ALLOC_PER_PACKET || kind == RX_MERGEABLE) return;
+  if (kind == RX_ALLOC_PER_PACKET || kind == RX_MERGEABLE || kind == RX_BIG) return;
   const shown = kind == RX_PAGE_REUSE && !rx.syncWritten ? rx.bufferBytes : bytes;
   rxSyncForCpu(rx, recordOf(rx.records, buffer), buffer, shown);
 }
@@ -65,6 +77,10 @@ export function rxShow(rx: RxRing, kind: u32, buffer: u32, bytes: u32): void {
 export function rxReceive(rx: RxRing, kind: u32, buffer: u32, frameBytes: u32, packet: Packet): void {
   if (kind == RX_PAGE_REUSE) {
     reuseReceive(rx, buffer, frameBytes, packet);
+    return;
+  }
+  if (kind == RX_BIG) {
+    bigReceive(rx, buffer, frameBytes, packet);
     return;
   }
   packetInPage(packet, buffer + rx.frameOffset, frameBytes);
@@ -114,6 +130,9 @@ export function rxDrop(rx: RxRing, kind: u32, data: u32): void {
     case RX_MERGEABLE:
       mergeableDrop(rx, data);
       break;
+    case RX_BIG:
+      bigDrop(rx, data);
+      break;
     default:
       premappedDrop(rx, data);
   }
@@ -135,6 +154,9 @@ export function rxReturn(rx: RxRing, buffer: u32): void {
     case RX_MERGEABLE:
       mergeableReturn(rx, buffer);
       break;
+    case RX_BIG:
+      bigReturn(rx, buffer);
+      break;
     default:
       premappedReturn(rx, buffer);
   }
@@ -154,6 +176,9 @@ export function rxClose(rx: RxRing): void {
       break;
     case RX_MERGEABLE:
       mergeableClose(rx);
+      break;
+    case RX_BIG:
+      bigClose(rx);
       break;
     default:
       premappedClose(rx);
@@ -178,4 +203,9 @@ export function rxWaiting(rx: RxRing, at: u32): u32 {
 /** For a check: whether a page's references of the driver's are one for each buffer in it, which may be in several places. */
 export function rxSharesPages(rx: RxRing): bool {
   return rx.kind == RX_MERGEABLE;
+}
+
+/** For a check: pages of a buffer that is posted, as far as the driver has references to them. */
+export function rxPagesPosted(rx: RxRing): u32 {
+  return rx.kind == RX_BIG ? BIG_PAGES : 1;
 }

@@ -7,6 +7,7 @@ import {
   type Operation,
   type PathCounters,
 } from "../system/driver-bench.ts";
+import { elementsOf } from "../system/receive-buffers.ts";
 import type { CaseLoop, CasePlan, Counted } from "./bench.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
 import { groupBy } from "./group.ts";
@@ -50,21 +51,25 @@ function withBaselines(plans: readonly CasePlan[]): CasePlan[] {
 function planSystemCase(arm: SystemArm, spread: Spread, traceOps: number): CasePlan {
   const { record, settings, dma, drop, frame } = arm;
   const { direction, ring, ringSize, batch, touch } = settings;
-  const transmits = settings.direction === "tx";
+  const kind = settings.direction === "tx" ? null : (settings.kind ?? record.rx.kind);
+  const sg =
+    settings.direction === "tx" ? settings.sg : elementsOf({ ...record.rx, kind: kind ?? record.rx.kind });
+  // Receive buffers of several elements, which few drivers have, take a table for each like packets that are sent.
+  const tables = settings.direction === "tx" ? settings.tables : sg > 1 ? "heap" : "direct";
   const options: DriverBenchOptions = {
     ...{ record, direction, dma, drop, traceOps, ringSize, batch, touch },
     format: ring,
     queues: spread.queues,
-    ...(transmits
-      ? { sg: settings.sg, tables: settings.tables, threshold: settings.threshold }
-      : { hold: settings.hold, rx: settings.kind ?? record.rx.kind }),
+    ...(settings.direction === "tx"
+      ? { sg, tables, threshold: settings.threshold }
+      : { ...(sg > 1 && { tables }), hold: settings.hold, rx: kind ?? record.rx.kind }),
   };
   const own: SystemFields = {
     system: record.name,
     driver: record.driver ?? record.name,
     dma,
-    rx: transmits ? null : (settings.kind ?? record.rx.kind),
-    hold: transmits ? null : settings.hold,
+    rx: kind,
+    hold: settings.direction === "tx" ? null : settings.hold,
     queues: settings.queues,
     direction,
   };
@@ -77,10 +82,10 @@ function planSystemCase(arm: SystemArm, spread: Spread, traceOps: number): CaseP
     fields: {
       ...own,
       ring,
-      tables: transmits && record.indirect ? settings.tables : "direct",
-      sg: transmits ? settings.sg : record.rx.sgs,
+      tables: record.indirect ? tables : "direct",
+      sg,
       ...{ frame, batch, batchRun, ringSize },
-      threshold: transmits ? settings.threshold : 0,
+      threshold: settings.direction === "tx" ? settings.threshold : 0,
       touch,
     },
     limits,
@@ -106,6 +111,7 @@ const DROPS: Readonly<Partial<Record<keyof PathCounters, string>>> = {
   dropsNoBuffer: "for want of a buffer",
   dropsTooLong: "because they are too long",
   dropsTooShort: "because they are too short",
+  dropsNumBuffers: "because the number of their buffers was wrong",
   dropsNoPacket: "for want of a packet to put them in",
   dropsMapFailed: "because they could not be mapped",
 };

@@ -87,7 +87,7 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
     ports: queues.length,
     // What is held, and the one that comes.
     packets: receives ? hold + 1 : 0,
-    fragments: receives ? settings.buffersMost - 1 : 0,
+    fragments: receives ? settings.fragmentsMost - 1 : 0,
     heapBytes: queues.length * ringSize * block + 2 * block + 64,
     bufferBytes: receives ? 0 : frames + queues.length * flat.buffers,
     scratchBytes: streams + wire + queues.length * (flat.stack + host.slots * host.bytes),

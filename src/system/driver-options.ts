@@ -3,8 +3,7 @@ import * as abi from "../../assembly/abi.ts";
 import type { EngineOptions } from "../engine.ts";
 import { ConfigError } from "../errors.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
-import { MAX_FRAME_BYTES } from "../net/frame.ts";
-import { bufferBytes, MAX_RX_FRAME, merges } from "./receive-buffers.ts";
+import { bufferBytes, elementsOf, merges, mostReceived, pagesOf } from "./receive-buffers.ts";
 import {
   atNic,
   type DriverRecord,
@@ -79,9 +78,11 @@ export interface DriverSettings {
   rx: RxPolicy;
   /** Packets that each queue's consumer holds back, and whether it drops them at the end of a pass. */
   hold: number;
-  /** Receive: the longest frame that the posted buffers take, the most buffers of one, and of a burst. */
+  /** Receive: the longest frame that the posted buffers take, the most buffers of one, and fragments of a packet. */
   frameMost: number;
   buffersMost: number;
+  fragmentsMost: number;
+  /** Buffers of a burst. */
   staging: number;
   dropAtEnd: boolean;
   random: boolean;
@@ -117,19 +118,22 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const frames = queues.reduce((most, list) => Math.max(most, list.length), 0);
   if (frames === 0) throw new ConfigError("queues has no frame; at least one is needed");
   const rx = receivePolicy(options);
-  const sgs = receives ? rx.sgs : whole("sg", options.sg ?? 1, 1, ringSize);
+  const sgs = receives ? elementsOf(rx) : whole("sg", options.sg ?? 1, 1, ringSize);
   if (!receives) checkPieces(options, sgs);
   const flattens = !receives && record.tx.flattenAbove > 0 && sgs > record.tx.flattenAbove;
   const tables = options.tables ?? "freelist";
   const descriptors = flattens || (record.indirect && tables !== "direct") ? 1 : sgs;
-  if (descriptors > ringSize) {
-    throw new ConfigError(`ringSize is ${ringSize}, but a buffer takes ${descriptors} descriptors`);
+  if (sgs > ringSize) {
+    // 2.7.5.3.1: a table is no longer than the ring either.
+    throw new ConfigError(
+      `ringSize is ${ringSize}, but a buffer has ${sgs} elements, and a ring at least as many`,
+    );
   }
   const hold = options.hold === "all" ? frames : whole("hold", options.hold ?? 0, 0, 2 ** 20);
   const refillAt = refillThreshold(rx, ringSize, descriptors);
   const posted = Math.floor((ringSize - refillAt + 1) / descriptors);
   const sent = Math.max(0, Math.floor((ringSize - record.tx.stopBelow) / descriptors)) + 1;
-  const frame = frameLimits(rx, record.headerBytes, queues, posted);
+  const { packetPages, ...frame } = frameLimits(rx, record.headerBytes, queues, posted);
   const most = receives ? Math.max(1, Math.floor(posted / frame.buffersMost)) : sent;
   const batch = Math.min(whole("batch", options.batch ?? 32, 1, 32768), most);
   const nodes = options.nodes ?? 1;
@@ -151,7 +155,8 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
     traceOps: options.traceOps ?? 0,
     poolBytes: options.poolBytes ?? 0,
     pages: receives
-      ? (options.pages ?? nodes * pagesNeeded(queues.length, ringSize, hold, batch, frame.buffersMost))
+      ? (options.pages ??
+        nodes * queues.length * pagesNeeded(rx.kind, ringSize, (hold + batch) * packetPages))
       : 0,
     node: whole("node", options.node ?? 0, 0, nodes - 1),
     reserve: options.reserve ?? 0,
@@ -163,18 +168,22 @@ function receivePolicy({ record, rx, rxSgs, refillAt }: DriverBenchOptions): RxP
   if (!RX_KINDS.includes(kind)) {
     throw new ConfigError(`rx is "${kind}", but must be one of ${RX_KINDS.join(", ")}`);
   }
+  const { name, headerBytes } = record;
   const sgs = rxSgs ?? record.rx.sgs;
-  if (sgs === 2 && record.headerBytes === 0) {
-    throw new ConfigError(`rxSgs is 2, but ${record.name} has no device header to put into an element`);
+  if (sgs === 2 && headerBytes === 0) {
+    throw new ConfigError(`rxSgs is 2, but ${name} has no device header to put into an element`);
   }
   const mergeable = merges({ kind, mergeable: record.rx.mergeable });
-  if (mergeable && record.headerBytes === 0) {
+  if (mergeable && headerBytes === 0) {
     throw new ConfigError(
-      `${record.name} has no device header, which says how many buffers a frame spans: it can't merge them`,
+      `${name} has no device header, which says how many buffers a frame spans: it can't merge`,
     );
   }
   if (mergeable && sgs !== 1) {
     throw new ConfigError("rxSgs is 2, but a buffer that frames may span has one element");
+  }
+  if (kind === "big" && headerBytes === 0) {
+    throw new ConfigError(`rx is "big", but ${name} has no device header to put into the first element`);
   }
   const refill = { ...record.rx.refill, at: refillAt ?? record.rx.refill.at };
   return { ...record.rx, kind, sgs, mergeable, refill };
@@ -187,9 +196,9 @@ function refillThreshold(rx: RxPolicy, ringSize: number, descriptors: number): n
   return Math.max(1, Math.min(free, ringSize - descriptors + 1));
 }
 
-/** For each queue: what the ring has, what the consumer holds, what a pool's cache may have ahead. */
-function pagesNeeded(queues: number, ringSize: number, hold: number, batch: number, each: number): number {
-  return queues * (ringSize + (hold + batch) * each + abi.PAGE_POOL_CACHE);
+/** What a queue's ring has, what its consumer holds, what a pool's cache may have ahead. */
+function pagesNeeded(kind: RxKind, ringSize: number, held: number): number {
+  return ringSize * pagesOf(kind) + held + abi.PAGE_POOL_CACHE;
 }
 
 /** What the buffers of one burst take, with `posted` buffers in the ring at the least. */
@@ -198,13 +207,18 @@ function frameLimits(
   headerBytes: number,
   queues: DriverBenchOptions["queues"],
   posted: number,
-): Pick<DriverSettings, "frameMost" | "buffersMost"> {
-  if (!rx.mergeable) return { frameMost: MAX_RX_FRAME, buffersMost: 1 };
-  const each = bufferBytes(rx, headerBytes, 1);
-  const frameMost = Math.min(MAX_FRAME_BYTES, posted * each - headerBytes);
+): Pick<DriverSettings, "frameMost" | "buffersMost" | "fragmentsMost"> & { packetPages: number } {
+  const each = bufferBytes(rx, headerBytes, elementsOf(rx));
+  const frameMost = Math.min(mostReceived(rx), rx.mergeable ? posted * each - headerBytes : mostReceived(rx));
   let longest = 0;
   for (const { length } of queues.flat()) if (length <= frameMost) longest = Math.max(longest, length);
-  return { frameMost, buffersMost: Math.ceil((headerBytes + longest) / each) || 1 };
+  if (rx.kind === "big") {
+    // A page more, because the frame does not start where its page does. A device may claim all of a buffer.
+    const packetPages = Math.ceil(longest / abi.PAGE_SIZE) + 1;
+    return { frameMost, buffersMost: 1, fragmentsMost: abi.BIG_PAGES, packetPages };
+  }
+  const buffersMost = rx.mergeable ? Math.max(1, Math.ceil((headerBytes + longest) / each)) : 1;
+  return { frameMost, buffersMost, fragmentsMost: buffersMost, packetPages: buffersMost };
 }
 
 function checkPieces({ queues, record }: DriverBenchOptions, sgs: number): void {

@@ -14,6 +14,7 @@ export const HEADROOM: Readonly<Record<RxKind, number>> = {
   "page-pool": 192,
   premapped: 0,
   mergeable: 0,
+  big: 0,
 };
 
 /** Bytes that the device may write, if not what the longest frame takes: I40E_RXBUFFER_2048, I40E_RXBUFFER_1536. */
@@ -21,6 +22,7 @@ const BUFFER_BYTES: Readonly<Partial<Record<RxKind, number>>> = {
   "page-reuse": 2048,
   "page-reuse-build": 1536,
   mergeable: 2048,
+  big: abi.BIG_PAGES * abi.PAGE_SIZE,
 };
 
 /** What the kind maps its pages with: I40E_RX_DMA_ATTR, and page_pool_dma_map's. */
@@ -30,21 +32,31 @@ export const ATTRIBUTES: Readonly<Partial<Record<RxKind, number>>> = {
 };
 
 /** Kinds whose buffers the ring's driver half maps when they are added, and unmaps when they come back. */
-export const MAPPED_BY_RING: readonly RxKind[] = ["alloc-per-packet", "mergeable"];
+export const MAPPED_BY_RING: readonly RxKind[] = ["alloc-per-packet", "mergeable", "big"];
 
 /** Where the frame starts when the device header has an element of its own: on a cache line of its own. */
 const SPLIT_HEADER_OFFSET = 64;
 
 type Choice = Pick<RxPolicy, "kind" | "mergeable">;
 
-/** Whether a frame may span buffers. */
+/** Whether a frame may span buffers; a big buffer holds any. */
 export function merges({ kind, mergeable }: Choice): boolean {
-  return mergeable || kind === "mergeable";
+  return (mergeable && kind !== "big") || kind === "mergeable";
 }
 
 /** The longest frame that a driver can receive, on a ring that is large enough. */
 export function mostReceived(rx: Choice): number {
-  return merges(rx) ? MAX_FRAME_BYTES : MAX_RX_FRAME;
+  return merges(rx) || rx.kind === "big" ? MAX_FRAME_BYTES : MAX_RX_FRAME;
+}
+
+/** Elements of a posted buffer. */
+export function elementsOf({ kind, sgs }: Pick<RxPolicy, "kind" | "sgs">): number {
+  return kind === "big" ? abi.BIG_ELEMENTS : sgs;
+}
+
+/** Pages of a posted buffer. */
+export function pagesOf(kind: RxKind): number {
+  return kind === "big" ? abi.BIG_PAGES : 1;
 }
 
 /** Bytes of a buffer that the device may write; where frames span buffers, all that its page has room for. */

@@ -17,6 +17,7 @@ export const RX_KINDS = [
   "page-pool",
   "premapped",
   "mergeable",
+  "big",
 ] as const;
 export type RxKind = (typeof RX_KINDS)[number];
 
@@ -36,7 +37,7 @@ export interface TxPolicy {
 
 export interface RxPolicy {
   kind: RxKind;
-  /** Elements of a posted buffer: 2 has the device header in one of its own. */
+  /** Elements of a posted buffer: 2 has the device header in one of its own. A `big` buffer has 19 whatever stands here. */
   sgs: 1 | 2;
   /**
    * Whether a frame may span several buffers (VIRTIO_NET_F_MRG_RXBUF, 5.1.9.3.2), which then are as large as their page
@@ -180,6 +181,19 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     about: "a later virtio driver: all buffers mapped at set-up, after that only syncs",
     tx: { ...virtioNet.tx, mapAt: "set-up" },
     rx: { ...virtioNet.rx, kind: "premapped", sync: { cpu: "packet", device: true } },
+  },
+  mergeable: {
+    ...virtioNet,
+    name: "mergeable",
+    about: "virtio-net with MRG_RXBUF: buffers of half a page, of which a long frame takes several",
+    rx: { ...virtioNet.rx, kind: "mergeable", mergeable: true },
+  },
+  big: {
+    ...virtioNet,
+    name: "big",
+    about: "virtio-net that takes 64 KiB without MRG_RXBUF: 18 pages in 19 elements for each buffer",
+    // virtio_net.c: add_recvbuf_big.
+    rx: { ...virtioNet.rx, kind: "big" },
   },
 };
 

@@ -1,10 +1,12 @@
 /** Frames over several buffers where something is wrong: too few buffers, a device that lies about them. */
 import { describe, expect, it } from "vitest";
+import { DMA_BACKENDS, type DmaBackend } from "../../src/names.ts";
 import type { DriverBench } from "../../src/system/driver-bench.ts";
 import { DRIVER_RECORDS, type DriverRecord, type RxKind } from "../../src/system/records.ts";
 import { digestOf, driverBench, framesOf, Knobs, PLAIN_KINDS } from "../support/driver-bench.ts";
 
 const KINDS: readonly RxKind[] = [...PLAIN_KINDS, "mergeable"];
+const BACKENDS = Object.keys(DMA_BACKENDS) as DmaBackend[];
 const HEADER = 12;
 const NUM_BUFFERS = 10;
 
@@ -98,6 +100,34 @@ describe("a device that lies about num_buffers", () => {
         bench.rewind();
         expect(bench.digests()).toEqual([digestOf(frames)]);
         closeClean(bench);
+      }
+    },
+  );
+});
+
+describe("one allocation or mapping that fails", () => {
+  it.each([...KINDS, "big"] as const)(
+    "%s: leaks nothing, wherever it is, and costs frames at the most",
+    async (rx) => {
+      const frames = [9000, 300, 65_550, 64, 1518, 4000].flatMap((bytes) => framesOf(bytes, 4, bytes));
+      for (const turn of ["failPage", "failMap"] as const) {
+        for (let failing = 1; failing <= 40; failing += 3) {
+          const dma = BACKENDS[failing % BACKENDS.length];
+          const bench = await driverBench({
+            ...{ driver: merging(), rx, dma, direction: "rx", queues: [frames] },
+            ...{ ringSize: rx === "big" ? 32 : 128, hold: 4, drop: "random" },
+          });
+          new Knobs(bench)[turn](failing);
+          for (let burst = 0; burst < 8; burst++) {
+            bench.runSome(6);
+            expect(bench.check()).toBeNull();
+          }
+          const { packets, dropsNoBuffer, refillsNoPage, refillsMapFailed } = bench.counters();
+          expect(packets + dropsNoBuffer).toBe(48);
+          expect(refillsNoPage + refillsMapFailed).toBeLessThanOrEqual(1);
+          expect(bench.digests()).toEqual([digestOf(frames)]);
+          closeClean(bench);
+        }
       }
     },
   );

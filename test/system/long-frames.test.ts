@@ -131,3 +131,66 @@ it("a burst has as many frames as fit into what is posted between refills, and a
     expect(bench.counters()).toMatchObject({ packets: 6, dropsTooLong: 6, dropsNoBuffer: 0 });
   });
 });
+
+describe("big", () => {
+  const PAGE = 4096;
+  /** The frame starts on a cache line of its own in the first page. */
+  const pages = (bytes: number): number => 1 + Math.ceil(Math.max(0, bytes - (PAGE - 64)) / PAGE);
+
+  describe.each(RING_FORMATS)("on a %s ring", (format) => {
+    it.each(LENGTHS)(
+      "%i bytes take 19 maps and unmaps, one more with a table, and the pages that they reach",
+      async (bytes) => {
+        for (const hold of [0, 3, "all"] as const) {
+          const options = {
+            format,
+            driver: "virtio-net",
+            rx: "big",
+            bytes,
+            count: 16,
+            hold,
+            ringSize: 32,
+          } as const;
+          const reached = { pagesAllocated: pages(bytes), pagesFreed: pages(bytes), packets: 1, bytes };
+          const rates = await received(options, (bench) => ratesOf(bench));
+          expect(rates).toMatchObject({ ...reached, maps: 20, unmaps: 20, tableTakes: 1 });
+          const direct = await received({ ...options, tables: "direct" }, (bench) => ratesOf(bench));
+          expect(direct).toMatchObject({ ...reached, maps: 19, unmaps: 19 });
+          for (const name of ["syncsCpu", "syncsDevice", "tableTakes"] as const)
+            expect(direct).not.toHaveProperty(name);
+        }
+      },
+    );
+  });
+
+  it.each(BACKENDS)(
+    "through %s: frames of all lengths arrive as they were sent, held and dropped at random",
+    async (dma) => {
+      const frames = LENGTHS.flatMap((length) => framesOf(length, 4, length));
+      for (const tables of ["direct", "heap", "freelist"] as const) {
+        const options = { driver: "virtio-net", rx: "big", queues: [frames], ringSize: 64, tables } as const;
+        await received({ ...options, dma, threshold: 19, hold: 5, drop: "random" }, (bench) => {
+          bench.run(2);
+          expect(bench.digests()).toEqual([digestOf(frames)]);
+          expect(bench.counters()).toMatchObject({ packets: 3 * frames.length, dropsNoBuffer: 0 });
+        });
+      }
+    },
+  );
+
+  it("needs a ring of 19, and a device header", async () => {
+    const options = { driver: "virtio-net", rx: "big", format: "packed", bytes: 9000, count: 4 } as const;
+    for (const tables of ["direct", "heap"] as const) {
+      const small = driverBench({ ...options, direction: "rx", ringSize: 18, tables });
+      await expect(small).rejects.toThrow(
+        "ringSize is 18, but a buffer has 19 elements, and a ring at least as many",
+      );
+      await received({ ...options, ringSize: 19, tables }, (bench) => {
+        bench.run(3);
+        expect(bench.counters()).toMatchObject({ packets: 12, dropsNoBuffer: 0 });
+      });
+    }
+    const headless = driverBench({ ...options, direction: "rx", driver: "i40e" });
+    await expect(headless).rejects.toThrow('rx is "big", but i40e has no device header');
+  });
+});
