@@ -266,6 +266,49 @@ export const TOUCH_DIGEST: u32 = 3;
 /** Every payload is copied by the CPU: from a guest's buffers into the host's, or the other way. */
 export const HOST_COPY: u32 = 1;
 
+// What stands above a driver half (path/app.ts)
+
+/** A guest kernel's socket: a copy between an application's buffer and the driver's. */
+export const APP_SOCKET: u32 = 1;
+/** The mapped ring of a packet socket: copies, or its frames as the driver's buffers. */
+export const APP_AF_PACKET: u32 = 2;
+export const APP_AF_PACKET_ZC: u32 = 3;
+/** An AF_XDP socket: its chunks as the driver's buffers, or copies. */
+export const APP_XSK: u32 = 4;
+export const APP_XSK_COPY: u32 = 5;
+
+/** Bytes of the kernel's private record of a frame. */
+export const FRAME_RECORD: u32 = 16;
+
+// A frame of a packet socket's ring, with the names and values of Linux's include/uapi/linux/if_packet.h
+// (struct tpacket2_hdr)
+
+export const TP_STATUS: u32 = 0;
+export const TP_LEN: u32 = 4;
+export const TP_SNAPLEN: u32 = 8;
+export const TP_MAC: u32 = 12;
+export const TP_STATUS_KERNEL: u32 = 0;
+export const TP_STATUS_USER: u32 = 1;
+export const TP_STATUS_AVAILABLE: u32 = 0;
+export const TP_STATUS_SEND_REQUEST: u32 = 1;
+export const TP_STATUS_SENDING: u32 = 2;
+export const TP_STATUS_WRONG_FORMAT: u32 = 4;
+/** Where a packet starts in its frame: behind the frame's header and the room for a device header. */
+export const TP_DATA: u32 = 64;
+
+// The rings of an AF_XDP socket, with the names of include/uapi/linux/if_xdp.h; a fill or completion ring has addresses
+// (u64), an rx or tx ring descriptors: addr u64, len u32, options u32
+
+export const XDP_RING_PRODUCER: u32 = 0;
+export const XDP_RING_CONSUMER: u32 = 64;
+export const XDP_RING_FLAGS: u32 = 128;
+export const XDP_RING_ENTRIES: u32 = 192;
+export const XDP_RING_NEED_WAKEUP: u32 = 1;
+export const XDP_ADDRESS: u32 = 8;
+export const XDP_DESC: u32 = 16;
+/** Room in front of a received packet in its chunk (XDP_PACKET_HEADROOM). */
+export const XDP_PACKET_HEADROOM: u32 = 256;
+
 // What the general allocator's check found wrong
 
 export const TLSF_SOUND: u32 = 0;

@@ -129,6 +129,7 @@ export { netHeaderBytes, offloadsOf, tunnelBitsContradict } from "./net/header";
 export { checksumAdd, checksumCopy } from "./net/sum";
 export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";
+export { framesOut } from "./path/app";
 export { portsCheck } from "./path/check";
 export { portBytes } from "./path/port";
 export { portClose, portDigest, portOpen, portSettle, portsReceive, portsTransmit } from "./path/run";

@@ -79,6 +79,7 @@ export {
 } from "./system/driver-bench.ts";
 export { type Operation, operationLines } from "./system/operations.ts";
 export {
+  type Application,
   atNic,
   type Direction,
   DRIVER_RECORDS,

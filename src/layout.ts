@@ -160,6 +160,7 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
   for (let i = 0; i < ports; i++) {
     take("private", `port ${i}`, wasm.portBytes());
     take("private", `port ${i} host path`, wasm.HOST_PATH_BYTES.value);
+    take("private", `port ${i} application`, wasm.APPLICATION_BYTES.value);
     if (pages === 0) continue;
     // As many buffers as a ring and one more half page, a pool's cache, or all pages.
     const waiting = Math.max(powerOfTwo(queueSize) + 1, abi.PAGE_POOL_CACHE, pages);

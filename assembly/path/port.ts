@@ -2,7 +2,8 @@
 // packets needs has a place here, so that one call moves a pass of packets through all queues, and the
 // policy of a driver (src/system/records.ts) is nothing but words in this block.
 //
-// A host's path between the device half and the wire is a block of its own (host-path.ts).
+// A host's path between the device half and the wire is a block of its own (host-path.ts), and so is an application
+// above the driver half (app.ts).
 
 import { OP_RECLAIM } from "../abi";
 import { AddressSpace } from "../dma/space";
@@ -39,6 +40,7 @@ import {
 } from "../ring/split-driver";
 import { Consumer } from "../rx/consumer";
 import { RxRing } from "../rx/rx-ring";
+import { Application } from "./app";
 import { HostPath } from "./host-path";
 
 @unmanaged
@@ -77,6 +79,8 @@ export class Port {
   sum: u32;
   /** What lies between the device half and the wire, or 0. */
   host: HostPath;
+  /** What stands above the driver half, or 0. */
+  app: Application;
 
   // Transmit policy
   /** RECLAIM_*, and below how many free descriptors RECLAIM_THRESHOLD does. */
@@ -145,6 +149,12 @@ export class Port {
 @inline
 export function hostOf(port: Port): bool {
   return changetype<u32>(port.host) != 0;
+}
+
+/** Whether an application stands above the driver half. */
+@inline
+export function appOf(port: Port): bool {
+  return changetype<u32>(port.app) != 0;
 }
 
 /** Bytes of the counters at the end of an address space. */

@@ -7,10 +7,11 @@ import { FNV_BASIS } from "../mem/digest";
 import { queueStop } from "../ring/queue";
 import { consumerDropAll } from "../rx/consumer";
 import { rxReturn } from "../rx/kinds";
+import { appRewinds } from "./app-transmit";
 import { hostDrain } from "./host-transmit";
-import { chargeFrom, chargeTo, driverDetach, hostOf, Port } from "./port";
+import { appOf, chargeFrom, chargeTo, driverDetach, hostOf, Port } from "./port";
 import { poll, receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
-import { giveFlat, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
+import { giveBack, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
 
 /** Sends up to `most` packets of each queue; how many stayed behind because nothing moved any more. */
 export function portsTransmit(ports: u32, count: u32, most: u32): u32 {
@@ -66,8 +67,8 @@ export function portOpen(ptr: u32): u32 {
 
 /** Has the host give back what it still holds, and the driver take it. */
 function drain(port: Port): void {
-  if (!hostOf(port)) return;
-  hostDrain(port);
+  if (hostOf(port)) hostDrain(port);
+  else if (!appOf(port)) return;
   if (receives(port)) poll(port);
   else takeBack(port);
 }
@@ -92,7 +93,7 @@ export function portClose(ptr: u32): void {
   for (;;) {
     const count = driverDetach(port);
     if (!count) break;
-    if (!receives(port)) giveFlat(port, count);
+    if (!receives(port)) giveBack(port, count);
     else
       for (let k: u32 = 0; k < count; k++) rxReturn(port.rx, load<u32>(port.reclaimed + k * RECLAIM_RECORD));
   }
@@ -106,6 +107,7 @@ export function portDigest(ptr: u32, on: u32, touch: u32): void {
   const port = changetype<Port>(ptr);
   chargeFrom(port);
   drain(port);
+  if (appOf(port) && !receives(port)) appRewinds(port);
   chargeTo(port);
   port.cursor = port.stream;
   port.done = 0;

@@ -20,8 +20,10 @@ import { copyBytes } from "../mem/copy";
 import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
 import { traceOp } from "../mem/trace";
 import { isLive } from "../ring/queue";
+import { appDone, appSends, appTransmitClose, appTransmitOpen } from "./app-transmit";
 import { hostTakes } from "./host-transmit";
 import {
+  appOf,
   burstPackets,
   chargeFrom,
   chargeTo,
@@ -43,11 +45,17 @@ export function transmitBurst(port: Port): u32 {
   else if (port.reclaimAt == RECLAIM_THRESHOLD && port.driver.numFree < port.reclaimBelow) takeBack(port);
 
   const count = room(port);
-  const added = port.flattenAbove ? addFlat(port, count) : addStream(port, count);
+  const added = appOf(port)
+    ? appSends(port, count)
+    : port.flattenAbove
+      ? addFlat(port, count)
+      : addStream(port, count);
   traceOp(port.driver.space.trace, OP_TRANSMIT, added, port.driver.numFree);
   driverPublish(port);
-  let dealt = added;
-  if (added < count && port.driver.refusal == R_DMA_MAP_FAILED) {
+  let dealt = appOf(port) ? port.app.dealt : added;
+  if (appOf(port)) {
+    if (count < burstPackets(port)) port.ringFull++;
+  } else if (added < count && port.driver.refusal == R_DMA_MAP_FAILED) {
     // What can't be mapped is dropped, as virtio-net and i40e both do.
     port.cursor = pastRecord(port.cursor);
     port.dropsMapFailed++;
@@ -158,7 +166,7 @@ export function takeBack(port: Port): void {
   for (;;) {
     const done = driverReclaim(port);
     if (!done) return;
-    giveFlat(port, done);
+    giveBack(port, done);
     traceReclaim(port, done);
     if (done < port.staging) return;
   }
@@ -171,8 +179,9 @@ export function portFlat(ptr: u32, stack: u32, first: u32, stride: u32, count: u
   for (let k = count; k > 0; k--) stackPut(changetype<Stack>(stack), first + (k - 1) * stride);
 }
 
-/** The flat buffers of what was taken back or detached are free again. */
-export function giveFlat(port: Port, count: u32): void {
+/** What was taken back or detached goes to the application, or it is flat buffers, which are free again. */
+export function giveBack(port: Port, count: u32): void {
+  if (appOf(port)) appDone(port.app, port.reclaimed, count);
   if (!port.flattenAbove) return;
   for (let k: u32 = 0; k < count; k++) {
     stackPut(changetype<Stack>(port.flat), load<u32>(port.reclaimed + k * RECLAIM_RECORD));
@@ -184,6 +193,7 @@ export function giveFlat(port: Port, count: u32): void {
  * pointers. False when one can't be mapped: then none is.
  */
 export function transmitOpen(port: Port): bool {
+  if (appOf(port)) return appTransmitOpen(port);
   if (!port.premapped) return true;
   let record = port.stream;
   for (let k: u32 = 0; k < port.frames; k++) {
@@ -201,7 +211,8 @@ export function transmitOpen(port: Port): bool {
 
 /** With both halves stopped and everything detached: ends the mappings that were made at set-up. */
 export function transmitClose(port: Port): void {
-  if (port.premapped) unmapStream(port, port.frames);
+  if (appOf(port)) appTransmitClose(port);
+  else if (port.premapped) unmapStream(port, port.frames);
 }
 
 function unmapStream(port: Port, count: u32): void {

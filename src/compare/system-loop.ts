@@ -7,6 +7,7 @@ import {
   type Operation,
   type PathCounters,
 } from "../system/driver-bench.ts";
+import { leastElements } from "../system/driver-options.ts";
 import { elementsOf } from "../system/receive-buffers.ts";
 import type { CaseLoop, CasePlan, Counted } from "./bench.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
@@ -53,7 +54,9 @@ function planSystemCase(arm: SystemArm, spread: Spread, traceOps: number): CaseP
   const { direction, ring, ringSize, batch, touch } = settings;
   const kind = settings.direction === "tx" ? null : (settings.kind ?? record.rx.kind);
   const sg =
-    settings.direction === "tx" ? settings.sg : elementsOf({ ...record.rx, kind: kind ?? record.rx.kind });
+    settings.direction === "tx"
+      ? Math.max(settings.sg, leastElements(record))
+      : elementsOf({ ...record.rx, kind: kind ?? record.rx.kind });
   // Receive buffers of several elements, which few drivers have, take a table for each like packets that are sent.
   const tables = settings.direction === "tx" ? settings.tables : sg > 1 ? "heap" : "direct";
   const options: DriverBenchOptions = {

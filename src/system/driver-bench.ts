@@ -221,6 +221,12 @@ export class DriverBench {
         this.#word(this.engine.region("bounce pool slots").ptr, wasm.POOL_USED),
       );
     }
+    if (this.settings.application.kind !== "none") {
+      for (const [queue, port] of this.ports.entries()) {
+        const out = this.engine.wasm.framesOut(this.#word(port, this.engine.wasm.PORT_APP));
+        expect(`frames and packets of the application that did not come back to queue ${queue}`, out);
+      }
+    }
     if (this.settings.receives) this.#expectPages(leaks, expect);
     return { ok: leaks.length === 0, leaks };
   }

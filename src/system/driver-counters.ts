@@ -35,6 +35,18 @@ export interface PathCounters extends DmaCounters {
    * receive buffers, or by the host of packets whose payload it doesn't copy.
    */
   headerCopyBytes: number;
+  /** Payloads that a guest kernel's socket copied between an application's buffer and the driver's, and their bytes. */
+  socketCopies: number;
+  socketBytes: number;
+  /** Calls with which a program woke its kernel. */
+  wakeups: number;
+  /** What a program handed over and must not, by cause: outside of its frames, of a wrong length, with options that nobody knows, ... */
+  invalidAddresses: number;
+  invalidLengths: number;
+  invalidOptions: number;
+  /** ... a frame that the kernel has already, and a ring's index that is further ahead than the ring is long. */
+  invalidReuses: number;
+  invalidIndices: number;
   /** Packets that were copied into one buffer before transmit, and their bytes. */
   flattened: number;
   flattenedBytes: number;
@@ -55,6 +67,9 @@ export interface PathCounters extends DmaCounters {
   dropsNumBuffers: number;
   dropsNoPacket: number;
   dropsMapFailed: number;
+  /** Of a program: it had given back no frame, or no room in the ring that would show the packet. */
+  dropsNoFrame: number;
+  dropsRingFull: number;
   /** Refills that ended early, by cause; what they lacked is posted later. */
   refillsNoPage: number;
   refillsMapFailed: number;
@@ -86,6 +101,14 @@ export const NOTHING_COUNTED: Readonly<PathCounters> = {
   interconnectBytes: 0,
   pinnedPages: 0,
   headerCopyBytes: 0,
+  socketCopies: 0,
+  socketBytes: 0,
+  wakeups: 0,
+  invalidAddresses: 0,
+  invalidLengths: 0,
+  invalidOptions: 0,
+  invalidReuses: 0,
+  invalidIndices: 0,
   flattened: 0,
   flattenedBytes: 0,
   iotlbHits: 0,
@@ -107,13 +130,15 @@ export const NOTHING_COUNTED: Readonly<PathCounters> = {
   dropsNumBuffers: 0,
   dropsNoPacket: 0,
   dropsMapFailed: 0,
+  dropsNoFrame: 0,
+  dropsRingFull: 0,
   refillsNoPage: 0,
   refillsMapFailed: 0,
 };
 
 /** What the port at `ptr` counts; what its rings count is the caller's to add. */
 export function portCounters(engine: Engine, ptr: number, settings: DriverSettings): Partial<PathCounters> {
-  const { receives, rx: policy, host: path } = settings;
+  const { receives, rx: policy, host: path, application } = settings;
   // Then each page that goes on with its other half has one more.
   const takesOneByOne = policy.kind.startsWith("page-reuse") && policy.references === "plain";
   const { wasm } = engine;
@@ -123,18 +148,30 @@ export function portCounters(engine: Engine, ptr: number, settings: DriverSettin
   const rx = reader(engine.u32[(ptr + wasm.PORT_RX.value) >>> 2]);
   const host = reader(engine.u32[(ptr + wasm.PORT_HOST.value) >>> 2]);
   const hosts = (offset: { value: number }) => (path.kind === "wire" ? 0 : host(offset));
+  const above = reader(engine.u32[(ptr + wasm.PORT_APP.value) >>> 2]);
+  const app = (offset: { value: number }) => (application.kind === "none" ? 0 : above(offset));
   const consumer = reader(engine.u32[(ptr + wasm.PORT_CONSUMER.value) >>> 2]);
-  const cpuBytes = hosts(wasm.HOST_CPU_BYTES);
+  const cpuBytes = hosts(wasm.HOST_CPU_BYTES) + app(wasm.APP_CPU_BYTES);
   const engineBytes = hosts(wasm.HOST_ENGINE_BYTES);
   const hostHeaders = hosts(wasm.HOST_HEADER_COPY_BYTES);
   return {
-    cpuCopies: hosts(wasm.HOST_CPU_COPIES),
+    cpuCopies: hosts(wasm.HOST_CPU_COPIES) + app(wasm.APP_CPU_COPIES),
     cpuBytes,
     engineCopies: hosts(wasm.HOST_ENGINE_COPIES),
     engineBytes,
     interconnectBytes: cpuBytes + engineBytes,
     pinnedPages: hosts(wasm.HOST_PINNED_PAGES),
     headerCopyBytes: hostHeaders,
+    socketCopies: app(wasm.APP_SOCKET_COPIES),
+    socketBytes: app(wasm.APP_SOCKET_BYTES),
+    wakeups: app(wasm.APP_WAKEUPS),
+    invalidAddresses: app(wasm.APP_INVALID_ADDRESSES),
+    invalidLengths: app(wasm.APP_INVALID_LENGTHS),
+    invalidOptions: app(wasm.APP_INVALID_OPTIONS),
+    invalidReuses: app(wasm.APP_INVALID_REUSES),
+    invalidIndices: app(wasm.APP_INVALID_INDICES),
+    dropsNoFrame: app(wasm.APP_DROPS_NO_FRAME),
+    dropsRingFull: app(wasm.APP_DROPS_RING_FULL),
     packets: receives ? consumer(wasm.CONSUMER_PACKETS) : port(wasm.PORT_PACKETS),
     bytes: receives ? consumer(wasm.CONSUMER_PACKET_BYTES) : port(wasm.PORT_PACKET_BYTES),
     maps: charged(wasm.SPACE_MAPS),

@@ -3,16 +3,13 @@ import * as abi from "../../assembly/abi.ts";
 import { VIRTIO_NET_HDR_NUM_BUFFERS, VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
 import type { Engine } from "../engine.ts";
 import { alignUp, type EngineLimits, powerOfTwo, resolveLimits } from "../layout.ts";
+import { type ApplicationPlan, planApplication, writeApplication } from "./application-layout.ts";
 import { type DriverSettings, piecesOf } from "./driver-options.ts";
+import { Bump, setWords, stride } from "./places.ts";
 import { ATTRIBUTES, bufferBytes, frameOffset, HEADROOM, syncsForDevice } from "./receive-buffers.ts";
 import { RECLAIM_AT, RX_KINDS } from "./records.ts";
 
 const TOUCHES = { none: abi.TOUCH_NONE, header: abi.TOUCH_HEADER, copy: abi.TOUCH_COPY };
-
-/** From one frame to the next: an odd number of cache lines, so that equal frames don't alias in the cache. */
-function stride(bytes: number): number {
-  return (Math.ceil(bytes / abi.CACHE_LINE) | 1) * abi.CACHE_LINE;
-}
 
 /** The frames of all queues without those that are the same object. */
 function distinct(settings: DriverSettings): Set<Uint8Array> {
@@ -31,8 +28,22 @@ function framesBytes(settings: DriverSettings): number {
   return bytes;
 }
 
-function streamBytes({ receives, sgs }: DriverSettings, frames: number): number {
-  const record = receives ? abi.SEGMENT : abi.ADD_HEADER + sgs * abi.SEGMENT;
+/** What stands above the drivers, for each queue. */
+function plansOf(settings: DriverSettings): (ApplicationPlan | null)[] {
+  const frameBytes = longest(settings) - settings.record.headerBytes;
+  return settings.queues.map((frames) => planApplication(settings, frames.length, frameBytes));
+}
+
+/** Whether a program's frames are all that there is of the packets that are sent. */
+function sendsFrames({ receives, application }: DriverSettings): boolean {
+  return !receives && application.kind !== "none" && application.kind !== "socket";
+}
+
+function streamBytes(settings: DriverSettings, frames: number): number {
+  const { receives, sgs, application } = settings;
+  let record = abi.ADD_HEADER + sgs * abi.SEGMENT;
+  if (receives || application.kind === "socket") record = abi.SEGMENT;
+  else if (sendsFrames(settings)) record = 4;
   return alignUp(frames * record, abi.CACHE_LINE);
 }
 
@@ -59,9 +70,15 @@ const PAGE_TABLES = 128;
 const TABLE_REACH = 2 << 20;
 
 /** Bytes that can be mapped at a time, beside what the rings have: pages, or the packets of a pass. */
-function mappedBytes({ receives, pages, queues, record, tx }: DriverSettings): number {
+function mappedBytes(settings: DriverSettings): number {
+  const { receives, pages, queues, record, tx } = settings;
   if (receives) return pages * abi.PAGE_SIZE;
   if (tx.mapAt !== "set-up") return 0;
+  const plans = plansOf(settings).filter((plan) => plan !== null);
+  if (plans.length > 0) {
+    const each = (bytes: number): number => alignUp(bytes, abi.PAGE_SIZE) + abi.PAGE_SIZE;
+    return plans.reduce((sum, { mapped }) => sum + mapped.count * each(mapped.bytes) + each(0), 0);
+  }
   const packets = queues.flat();
   // A mapping has whole pages or slots of its own, one more where it starts within one.
   return packets.reduce(
@@ -73,13 +90,19 @@ function mappedBytes({ receives, pages, queues, record, tx }: DriverSettings): n
 /** What an engine for these settings has to reserve. */
 export function driverLimits(settings: DriverSettings): EngineLimits {
   const { queues, receives, ringSize, staging, sgs, threshold, hold, pages, nodes, dma, traceOps } = settings;
-  const frames = framesBytes(settings);
+  const frames = sendsFrames(settings) ? 0 : framesBytes(settings);
+  const application = { buffers: 0, scratch: 0 };
+  for (const plan of plansOf(settings)) {
+    application.buffers += plan?.bufferBytes ?? 0;
+    application.scratch += plan?.scratchBytes ?? 0;
+  }
   const flat = flatBytes(settings);
   const host = hostSlots(settings);
   const streams = queues.reduce((sum, list) => sum + streamBytes(settings, list.length), 0);
   // As many tables as can be out at once, each with the header and the alignment of its block.
   const block = alignUp(Math.max(sgs, threshold) * VIRTQ_DESC_SIZE + 8, 16);
-  const wire = receives ? frames : alignUp(longest(settings), abi.CACHE_LINE);
+  const target = receives ? 0 : alignUp(longest(settings), abi.CACHE_LINE);
+  const places = settings.privateFrames ? { scratch: frames, buffers: 0 } : { scratch: 0, buffers: frames };
   return resolveLimits({
     ...{ queueSize: ringSize, batch: staging, threshold, pages, nodes },
     maxSgs: sgs,
@@ -89,8 +112,13 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
     packets: receives ? hold + 1 : 0,
     fragments: receives ? settings.fragmentsMost - 1 : 0,
     heapBytes: queues.length * ringSize * block + 2 * block + 64,
-    bufferBytes: receives ? 0 : frames + queues.length * flat.buffers,
-    scratchBytes: streams + wire + queues.length * (flat.stack + host.slots * host.bytes),
+    bufferBytes: places.buffers + application.buffers + queues.length * flat.buffers,
+    scratchBytes:
+      streams +
+      target +
+      places.scratch +
+      application.scratch +
+      queues.length * (flat.stack + host.slots * host.bytes),
     dma: {
       backends: [dma],
       traceOps,
@@ -99,19 +127,6 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
       pageTables: PAGE_TABLES + 2 * Math.ceil(mappedBytes(settings) / TABLE_REACH),
     },
   });
-}
-
-/** Hands out a region from its start on. */
-class Bump {
-  #next: number;
-  constructor(ptr: number) {
-    this.#next = ptr;
-  }
-  take(bytes: number): number {
-    const ptr = this.#next;
-    this.#next += bytes;
-    return ptr;
-  }
 }
 
 /** Sets the words of every port: its policy, its frames, its places. */
@@ -123,17 +138,18 @@ export class PortWriter {
   /** Where each frame's device header starts. */
   readonly #places = new Map<Uint8Array, number>();
   readonly #target: number;
+  readonly #plans: readonly (ApplicationPlan | null)[];
 
   constructor(engine: Engine, settings: DriverSettings) {
     this.#engine = engine;
     this.#settings = settings;
     this.#scratch = new Bump(engine.scratch.ptr);
     this.#buffers = new Bump(engine.buffers.ptr);
-    const { receives, record } = settings;
-    for (const frame of distinct(settings)) {
+    const { receives, record, privateFrames } = settings;
+    this.#plans = plansOf(settings);
+    for (const frame of sendsFrames(settings) ? [] : distinct(settings)) {
       const bytes = record.headerBytes + frame.length;
-      // The wire's frames are no memory of the driver's.
-      const ptr = (receives ? this.#scratch : this.#buffers).take(stride(bytes));
+      const ptr = (privateFrames ? this.#scratch : this.#buffers).take(stride(bytes));
       engine.bytes(ptr + record.headerBytes, frame.length).set(frame);
       // 5.1.9: num_buffers is there with VERSION_1, and says 1 without MRG_RXBUF.
       if (receives && record.headerBytes > 0) engine.bytes(ptr + VIRTIO_NET_HDR_NUM_BUFFERS, 1)[0] = 1;
@@ -168,6 +184,7 @@ export class PortWriter {
       [wasm.PORT_DESCRIPTORS, descriptors],
       [wasm.PORT_SGS, sgs],
       [wasm.PORT_HOST, this.#writeHost(index)],
+      [wasm.PORT_APP, this.#writeApplication(index)],
     ]);
     if (receives) this.#writeReceive(port, index);
     else this.#writeTransmit(port);
@@ -189,6 +206,14 @@ export class PortWriter {
       [wasm.HOST_SLOT_COUNT, slots],
     ]);
     return ptr;
+  }
+
+  /** What stands above the driver half, or 0. */
+  #writeApplication(index: number): number {
+    const plan = this.#plans[index];
+    if (plan === null) return 0;
+    const areas = { buffers: this.#buffers, scratch: this.#scratch };
+    return writeApplication(this.#engine, this.#settings, index, plan, areas);
   }
 
   #writeTransmit(port: number): void {
@@ -277,12 +302,18 @@ export class PortWriter {
   #writeStream(frames: readonly Uint8Array[]): number {
     const ptr = this.#scratch.take(streamBytes(this.#settings, frames.length));
     const words = this.#engine.u32;
-    const { receives, record, sgs } = this.#settings;
+    const { receives, record, sgs, application } = this.#settings;
     let at = ptr >>> 2;
     for (const [token, frame] of frames.entries()) {
+      // A program knows where its frames are; it looks up how long they are.
+      if (sendsFrames(this.#settings)) {
+        words[at++] = frame.length;
+        continue;
+      }
       const start = this.#places.get(frame) as number;
-      if (receives) {
-        words[at++] = start;
+      if (receives || application.kind === "socket") {
+        // The frame alone is the application's, the header in front of it the wire's.
+        words[at++] = receives ? start : start + record.headerBytes;
         words[at++] = frame.length;
         continue;
       }
@@ -298,7 +329,7 @@ export class PortWriter {
   }
 
   #set(ptr: number, words: readonly [{ value: number }, number | boolean][]): void {
-    for (const [offset, value] of words) this.#engine.u32[(ptr + offset.value) >>> 2] = Number(value);
+    setWords(this.#engine, ptr, words);
   }
 }
 

@@ -5,6 +5,7 @@ import { ConfigError } from "../errors.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
 import { bufferBytes, elementsOf, merges, mostReceived, pagesOf } from "./receive-buffers.ts";
 import {
+  type Application,
   atNic,
   type DriverRecord,
   type HostRx,
@@ -15,6 +16,9 @@ import {
   type SystemRecord,
   type TxPolicy,
 } from "./records.ts";
+
+/** ETH_HLEN: an application's packet is no shorter. */
+export const ETHERNET_HEADER = 14;
 
 export interface DriverBenchOptions {
   /** A record of DRIVER_RECORDS or SYSTEM_RECORDS, or one of the caller's own. */
@@ -35,9 +39,17 @@ export interface DriverBenchOptions {
   format?: RingFormat;
   /** Default 256. */
   ringSize?: number;
+  /**
+   * A guest kernel's own copy between the application's buffer and the driver's, counted apart. Default false. Not for
+   * records with an application, which have buffers of their own.
+   */
+  socket?: boolean;
   /** Packets of a burst, cut to what the ring takes (`DriverBench.batchOf`). Default 32. */
   batch?: number;
-  /** Transmit: elements of a packet. With 2 and more the device header, if there is one, has an element of its own. Default 1. */
+  /**
+   * Transmit: elements of a packet. With 2 and more the device header, if there is one, has an element of its own. Default
+   * 1; at least 2 where a header has no room in front of its packet (`leastElements`).
+   */
   sg?: number;
   /** Receive: elements of a posted buffer. Default: the record's. */
   rxSgs?: 1 | 2;
@@ -71,6 +83,10 @@ export interface DriverSettings {
   record: SystemRecord;
   /** What lies between the device half and the wire in this direction. */
   host: HostTx | HostRx;
+  /** What stands above the driver half. */
+  application: Application | { kind: "socket" };
+  /** Whether the frames of a pass lie where no device reaches them: the wire's, or an application's. */
+  privateFrames: boolean;
   receives: boolean;
   dma: DmaBackend;
   queues: readonly (readonly Uint8Array[])[];
@@ -118,9 +134,18 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const frames = queues.reduce((most, list) => Math.max(most, list.length), 0);
   if (frames === 0) throw new ConfigError("queues has no frame; at least one is needed");
   const rx = receivePolicy(options);
-  const sgs = receives ? elementsOf(rx) : whole("sg", options.sg ?? 1, 1, ringSize);
-  if (!receives) checkPieces(options, sgs);
+  const application = applicationOf(options, record);
+  const sgs = receives
+    ? elementsOf(rx)
+    : Math.max(leastElements(record), whole("sg", options.sg ?? 1, 1, ringSize));
+  if (!receives) checkPieces(options, sgs, application.kind === "none" ? 0 : ETHERNET_HEADER);
   const flattens = !receives && record.tx.flattenAbove > 0 && sgs > record.tx.flattenAbove;
+  if (flattens && application.kind !== "none") {
+    throw new ConfigError(
+      `sg is ${sgs}, but ${record.name} copies packets of more than ${record.tx.flattenAbove} elements, which those of ` +
+        "an application are not made for",
+    );
+  }
   const tables = options.tables ?? "freelist";
   const descriptors = flattens || (record.indirect && tables !== "direct") ? 1 : sgs;
   if (sgs > ringSize) {
@@ -140,6 +165,7 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   return {
     ...{ record, receives, queues, rx, hold, ringSize, batch, sgs, descriptors, flattens, refillAt, nodes },
     ...frame,
+    ...{ application, privateFrames: receives || application.kind === "socket" },
     staging: receives ? Math.min(batch * frame.buffersMost, Math.floor(ringSize / descriptors)) : batch,
     tx: record.tx,
     host: receives ? record.host.rx : record.host.tx,
@@ -221,8 +247,9 @@ function frameLimits(
   return { frameMost, buffersMost, fragmentsMost: buffersMost, packetPages: buffersMost };
 }
 
-function checkPieces({ queues, record }: DriverBenchOptions, sgs: number): void {
-  const pieces = piecesOf(record.headerBytes, sgs);
+/** @throws ConfigError when a frame is shorter than its pieces, or than `least` bytes. */
+function checkPieces({ queues, record }: DriverBenchOptions, sgs: number, least: number): void {
+  const pieces = Math.max(least, piecesOf(record.headerBytes, sgs));
   for (const [queue, frames] of queues.entries()) {
     const short = frames.findIndex(({ length }) => length < pieces);
     if (short < 0) continue;
@@ -230,6 +257,20 @@ function checkPieces({ queues, record }: DriverBenchOptions, sgs: number): void 
       `frame ${short} of queue ${queue} has ${frames[short].length} bytes, but sg ${sgs} needs ${pieces}`,
     );
   }
+}
+
+/** @throws ConfigError for a socket where an application has buffers of its own. */
+function applicationOf({ socket }: DriverBenchOptions, record: SystemRecord): DriverSettings["application"] {
+  if (!socket) return record.application;
+  if (record.application.kind === "none") return { kind: "socket" };
+  throw new ConfigError(
+    `socket is true, but ${record.name} has an application of its own (${record.application.kind}), which makes no such copy`,
+  );
+}
+
+/** Elements that a packet takes at least: a chunk has no room for a device header, whose element then is its own. */
+export function leastElements({ application, headerBytes }: SystemRecord): 1 | 2 {
+  return application.kind === "xsk" && headerBytes > 0 ? 2 : 1;
 }
 
 /** Elements that the frame itself is cut into. */

@@ -67,6 +67,15 @@ export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number };
 export const DIRECTIONS = ["tx", "rx"] as const;
 export type Direction = (typeof DIRECTIONS)[number];
 
+/** What stands above the driver half (assembly/path/app-*.ts). */
+export type Application =
+  /** The frames are the driver's own. */
+  | { kind: "none" }
+  /** The mapped ring of a packet socket; `-zc`: its frames are the driver's buffers. */
+  | { kind: "af-packet" | "af-packet-zc" }
+  /** An AF_XDP socket in zero-copy mode or in copy mode, and the entries of each of its rings. */
+  | { kind: "xsk" | "xsk-copy"; entries: number };
+
 /** A driver, and what is around it. */
 export interface SystemRecord extends DriverRecord {
   /** Whether the driver maps (VIRTIO_F_ACCESS_PLATFORM). Without, it hands out physical addresses. */
@@ -75,6 +84,7 @@ export interface SystemRecord extends DriverRecord {
   directions?: readonly Direction[];
   /** The backend that the system is known with. */
   dma: DmaBackend;
+  application: Application;
   host: { tx: HostTx; rx: HostRx };
 }
 
@@ -202,7 +212,13 @@ const guest = {
   ...virtioNet,
   accessPlatform: false,
   dma: "direct",
+  application: { kind: "none" },
 } as const;
+
+/** A driver on the machine itself, or in a guest, whose device is the NIC: what applications stand above. */
+const atWire = { tx: { kind: "wire" }, rx: { kind: "wire" } } as const;
+/** XSK_RING_PROD__DEFAULT_NUM_DESCS, XSK_RING_CONS__DEFAULT_NUM_DESCS. */
+const XSK_ENTRIES = 2048;
 
 /** Every system by name: those of section 5 of the list of systems, and the drivers. */
 export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
@@ -233,7 +249,37 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
     about: "a virtual function reads and writes the guest's memory itself, through the IOMMU",
     accessPlatform: true,
     dma: "iommu-strict",
+    application: { kind: "none" },
     host: { tx: { kind: "wire" }, rx: { kind: "wire" } },
+  },
+  "af-packet": {
+    ...atNic(DRIVER_RECORDS.premapped),
+    name: "af-packet",
+    about: "a program at a packet socket's mapped ring: the kernel copies each frame out of it, or into it",
+    // net/packet/af_packet.c: tpacket_snd with tpacket_fill_skb, tpacket_rcv with skb_copy_bits.
+    application: { kind: "af-packet" },
+  },
+  "af-packet-zc": {
+    ...atNic(DRIVER_RECORDS.premapped),
+    name: "af-packet-zc",
+    about: "a proposal: the frames of that ring are the driver's own buffers, mapped at set-up",
+    application: { kind: "af-packet-zc" },
+  },
+  xsk: {
+    ...guest,
+    name: "xsk",
+    about: "an AF_XDP socket in zero-copy mode: the program's chunks are the driver's buffers",
+    // net/xdp/xsk.c: xsk_tx_peek_desc; the header has an element of its own, so that every packet takes a table.
+    application: { kind: "xsk", entries: XSK_ENTRIES },
+    host: atWire,
+  },
+  "xsk-copy": {
+    ...guest,
+    name: "xsk-copy",
+    about: "the same in copy mode: the kernel copies what is in a chunk",
+    // net/xdp/xsk.c: xsk_generic_xmit, xsk_rcv.
+    application: { kind: "xsk-copy", entries: XSK_ENTRIES },
+    host: atWire,
   },
 };
 
@@ -248,6 +294,7 @@ export function atNic(record: DriverRecord): SystemRecord {
     ...record,
     accessPlatform: true,
     dma: "direct",
+    application: { kind: "none" },
     host: { tx: { kind: "wire" }, rx: { kind: "wire" } },
   };
 }
