@@ -257,12 +257,14 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
     name: "af-packet",
     about: "a program at a packet socket's mapped ring: the kernel copies each frame out of it, or into it",
     // net/packet/af_packet.c: tpacket_snd with tpacket_fill_skb, tpacket_rcv with skb_copy_bits.
+    directions: ["tx"],
     application: { kind: "af-packet" },
   },
   "af-packet-zc": {
     ...atNic(DRIVER_RECORDS.premapped),
     name: "af-packet-zc",
     about: "a proposal: the frames of that ring are the driver's own buffers, mapped at set-up",
+    directions: ["tx"],
     application: { kind: "af-packet-zc" },
   },
   xsk: {
@@ -270,6 +272,7 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
     name: "xsk",
     about: "an AF_XDP socket in zero-copy mode: the program's chunks are the driver's buffers",
     // net/xdp/xsk.c: xsk_tx_peek_desc; the header has an element of its own, so that every packet takes a table.
+    directions: ["tx"],
     application: { kind: "xsk", entries: XSK_ENTRIES },
     host: atWire,
   },
@@ -278,6 +281,7 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
     name: "xsk-copy",
     about: "the same in copy mode: the kernel copies what is in a chunk",
     // net/xdp/xsk.c: xsk_generic_xmit, xsk_rcv.
+    directions: ["tx"],
     application: { kind: "xsk-copy", entries: XSK_ENTRIES },
     host: atWire,
   },
