@@ -265,6 +265,44 @@ export const TOUCH_DIGEST: u32 = 3;
 
 /** Every payload is copied by the CPU: from a guest's buffers into the host's, or the other way. */
 export const HOST_COPY: u32 = 1;
+/** The NIC reads and writes the guest's own pages (path/passthru.ts). */
+export const HOST_PASSTHRU: u32 = 4;
+
+// Why pages could not be pinned (mem/pins.ts)
+
+/** A test asked for it (`failIn`). */
+export const PIN_E_INJECTED: u32 = 1;
+/** Not in the memory that can be pinned. */
+export const PIN_E_RANGE: u32 = 2;
+/** More than may be pinned at a time. */
+export const PIN_E_LIMIT: u32 = 3;
+
+// Requests of a passthru interface (path/passthru.ts): {token, readable count | writable count << 16, {ptr, bytes} each},
+// as for add; and what comes back of one: {token, bytes written, 0 or PASSTHRU_E_*, buffers of the same frame that follow}
+
+export const PASSTHRU_COMPLETION: u32 = 16;
+/** What a NIC has sent, or failed to: {handle, 0 or 1 for an error}. */
+export const PASSTHRU_SENT: u32 = 8;
+
+// Why a request was refused, or came back undone
+
+export const PASSTHRU_E_UNBOUND: u32 = 1;
+export const PASSTHRU_E_FULL: u32 = 2;
+/** Elements of both directions, or none, or more than a request has room for. */
+export const PASSTHRU_E_ELEMENTS: u32 = 3;
+export const PASSTHRU_E_TOO_SHORT: u32 = 4;
+export const PASSTHRU_E_TOO_LONG: u32 = 5;
+export const PASSTHRU_E_RANGE: u32 = 6;
+export const PASSTHRU_E_LOCKED_PAGES: u32 = 7;
+export const PASSTHRU_E_PIN_FAILED: u32 = 8;
+/** A buffer without the room or the alignment that the NIC asked for. */
+export const PASSTHRU_E_HEADROOM: u32 = 9;
+export const PASSTHRU_E_TAILROOM: u32 = 10;
+export const PASSTHRU_E_ALIGNMENT: u32 = 11;
+/** Given back before a frame came, because the interface was unbound or the request withdrawn. */
+export const PASSTHRU_E_CANCELED: u32 = 12;
+/** The NIC could not send it. */
+export const PASSTHRU_E_WIRE: u32 = 13;
 
 // What stands above a driver half (path/app.ts)
 

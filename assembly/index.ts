@@ -131,6 +131,24 @@ export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";
 export { framesOut } from "./path/app";
 export { portsCheck } from "./path/check";
+export {
+  passthruBytes,
+  passthruForget,
+  passthruInit,
+  passthruLost,
+  passthruOutstanding,
+} from "./path/passthru";
+export { passthruGuestGives, passthruGuestPops } from "./path/passthru-guest";
+export {
+  passthruArrive,
+  passthruAsk,
+  passthruBind,
+  passthruCancel,
+  passthruComplete,
+  passthruStop,
+  passthruSubmit,
+} from "./path/passthru-user";
+export { passthruDepart, passthruSent } from "./path/passthru-write";
 export { portBytes } from "./path/port";
 export { portClose, portDigest, portOpen, portSettle, portsReceive, portsTransmit } from "./path/run";
 export { portFlat } from "./path/transmit";

@@ -25,6 +25,7 @@ import { Segmenter, SEGMENTER_BYTES as segmenterBytes } from "./net/segmenter";
 import { Application } from "./path/app";
 import { HostPath } from "./path/host-path";
 import { PacketApp } from "./path/packet-ring";
+import { DONE_READS, DONE_WRITES, Passthru } from "./path/passthru";
 import { Port } from "./path/port";
 import { XskApp } from "./path/xsk-ring";
 import { DeviceQueue } from "./ring/device";
@@ -265,6 +266,14 @@ export const HOST_HEADER_COPY_BYTES: u32 = offsetof<HostPath>("headerCopyBytes")
 export const HOST_ENGINE_COPIES: u32 = offsetof<HostPath>("engineCopies");
 export const HOST_ENGINE_BYTES: u32 = offsetof<HostPath>("engineBytes");
 export const HOST_PINNED_PAGES: u32 = offsetof<HostPath>("pinnedPages");
+export const PINS_BASE: u32 = offsetof<Pins>("base");
+export const PINS_PAGES: u32 = offsetof<Pins>("pages");
+export const PINS_DIRTY: u32 = offsetof<Pins>("dirty");
+export const PINS_LIMIT: u32 = offsetof<Pins>("limit");
+export const PINS_LIVE: u32 = offsetof<Pins>("live");
+export const PINS_FAIL_IN: u32 = offsetof<Pins>("failIn");
+export const PINS_UNDERFLOWS: u32 = offsetof<Pins>("underflows");
+export const PINS_FAILURES: u32 = offsetof<Pins>("failures");
 
 // Application, and what two kinds of it have beside
 /** Of the largest kind. */
@@ -304,10 +313,37 @@ export const XSK_COMPLETION: u32 = offsetof<XskApp>("completion");
 export const XSK_ENTRIES: u32 = offsetof<XskApp>("entries");
 export const XSK_CHUNK_SHIFT: u32 = offsetof<XskApp>("chunkShift");
 export const XSK_HOME: u32 = offsetof<XskApp>("home");
-export const PINS_LIVE: u32 = offsetof<Pins>("live");
-export const PINS_FAIL_IN: u32 = offsetof<Pins>("failIn");
-export const PINS_UNDERFLOWS: u32 = offsetof<Pins>("underflows");
-export const PINS_FAILURES: u32 = offsetof<Pins>("failures");
+
+// Passthru, and the lines of what is done
+export const PASSTHRU_DONE_READS: u32 = DONE_READS;
+export const PASSTHRU_DONE_WRITES: u32 = DONE_WRITES;
+export const PASSTHRU_REQUEST_COUNT: u32 = offsetof<Passthru>("requestCount");
+export const PASSTHRU_HEADER_BYTES: u32 = offsetof<Passthru>("headerBytes");
+export const PASSTHRU_FRAME_MOST: u32 = offsetof<Passthru>("frameMost");
+export const PASSTHRU_MERGEABLE: u32 = offsetof<Passthru>("mergeable");
+export const PASSTHRU_KEEPS: u32 = offsetof<Passthru>("keeps");
+export const PASSTHRU_BOUND: u32 = offsetof<Passthru>("bound");
+export const PASSTHRU_PACKET_SPLIT: u32 = offsetof<Passthru>("packetSplit");
+export const PASSTHRU_HEADROOM: u32 = offsetof<Passthru>("headroom");
+export const PASSTHRU_TAILROOM: u32 = offsetof<Passthru>("tailroom");
+export const PASSTHRU_ALIGN_MASK: u32 = offsetof<Passthru>("alignMask");
+export const PASSTHRU_AHEAD: u32 = offsetof<Passthru>("ahead");
+export const PASSTHRU_AT_NIC: u32 = offsetof<Passthru>("atNic");
+export const PASSTHRU_FILTERS: u32 = offsetof<Passthru>("filters");
+export const PASSTHRU_MAC_LOW: u32 = offsetof<Passthru>("macLow");
+export const PASSTHRU_MAC_HIGH: u32 = offsetof<Passthru>("macHigh");
+export const PASSTHRU_REFUSAL: u32 = offsetof<Passthru>("refusal");
+export const PASSTHRU_SPACE: u32 = offsetof<Passthru>("space");
+export const PASSTHRU_READS: u32 = offsetof<Passthru>("reads");
+export const PASSTHRU_WRITES: u32 = offsetof<Passthru>("writes");
+export const PASSTHRU_CANCELED: u32 = offsetof<Passthru>("canceled");
+export const PASSTHRU_REFUSED: u32 = offsetof<Passthru>("refused");
+export const PASSTHRU_PIN_WAITS: u32 = offsetof<Passthru>("pinWaits");
+export const PASSTHRU_STACK_PACKETS: u32 = offsetof<Passthru>("stackPackets");
+export const PASSTHRU_STACK_BYTES: u32 = offsetof<Passthru>("stackBytes");
+export const PASSTHRU_DROPS_NO_BUFFER: u32 = offsetof<Passthru>("dropsNoBuffer");
+export const PASSTHRU_DROPS_TOO_LONG: u32 = offsetof<Passthru>("dropsTooLong");
+export const PASSTHRU_STALE_SENT: u32 = offsetof<Passthru>("staleSent");
 
 // Port
 export const PORT_DRIVER: u32 = offsetof<Port>("driver");

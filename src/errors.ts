@@ -1,4 +1,4 @@
-import { DMA_FAILURES, REFUSALS, VIOLATIONS } from "./names.ts";
+import { DMA_FAILURES, PASSTHRU_FAILURES, REFUSALS, VIOLATIONS } from "./names.ts";
 
 /** Every error of the library: `code` is stable, `message` is one line. */
 export class VringError extends Error {
@@ -106,5 +106,13 @@ export class DmaMapError extends VringError {
     const { code, text } = DMA_FAILURES[failure];
     super(code, `device ${device}: ${text}`);
     this.device = device;
+  }
+}
+
+/** Why a passthru interface refused a request or a NIC, or gave a request back undone; `code` is one of PASSTHRU_FAILURES. */
+export class PassthruError extends VringError {
+  constructor(failure: number, detail = "") {
+    const { code, text } = PASSTHRU_FAILURES[failure];
+    super(code, detail === "" ? text : `${text}: ${detail}`);
   }
 }

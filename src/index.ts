@@ -7,6 +7,13 @@ export { DeviceCore, type DeviceCoreOptions } from "./device/core.ts";
 export type { DeviceFault } from "./device/faults.ts";
 export type { DeviceHost, DeviceKind } from "./device/kind.ts";
 export { NET_DEVICE_FEATURES, NetDevice, type NetDeviceOptions } from "./device/net.ts";
+export {
+  Passthru,
+  type PassthruCounters,
+  type PassthruSettings,
+  type PassthruState,
+} from "./device/passthru.ts";
+export { PassthruNetDevice, type PassthruNetOptions } from "./device/passthru-net.ts";
 export { type Chain, type DeviceCounters, DeviceQueue, type DeviceQueueConfig } from "./device-queue.ts";
 export {
   Dma,
@@ -34,6 +41,7 @@ export {
   DmaMapError,
   DriverError,
   MemoryTooSmallError,
+  PassthruError,
   QueueBrokenError,
   RefusedError,
   SnapshotError,
@@ -61,6 +69,14 @@ export { NET_FEATURE_RULES, NetFeatures } from "./net-features.ts";
 export type { NetLimits, NetOptions } from "./net-limits.ts";
 export type { NetDeviceStatistics, NetDriverStatistics } from "./net-names.ts";
 export { NET_FRAME_WORDS, type NetFrame, type NetHeader } from "./net-records.ts";
+export {
+  agree,
+  type BufferRoom,
+  type PassthruLimits,
+  type PassthruMode,
+  type PassthruNic,
+  type PassthruOptions,
+} from "./passthru-limits.ts";
 export type { Segment } from "./queue.ts";
 export {
   type DeviceEvents,

@@ -7,6 +7,7 @@ import * as spec from "../assembly/spec.ts";
 import { type DmaLimits, type DmaOptions, IOMMU_PAGE, resolveDma } from "./dma-options.ts";
 import { ConfigError } from "./errors.ts";
 import { type NetLimits, type NetOptions, resolveNet } from "./net-limits.ts";
+import { type PassthruLimits, type PassthruOptions, resolvePassthru } from "./passthru-limits.ts";
 import type { VringExports } from "./wasm.ts";
 
 export interface EngineLimits {
@@ -46,6 +47,8 @@ export interface EngineLimits {
   fragments: number;
   /** Whether a host can pin pages of the shared part (assembly/mem/pins.ts). Default false. */
   pins: boolean;
+  /** What is reserved for interfaces whose packets pass the host by, or null. They pin pages, too. */
+  passthru: PassthruLimits | null;
   /** What is reserved for DMA backends, or null: then no queue's driver half can have ACCESS_PLATFORM. */
   dma: DmaLimits | null;
   /** What is reserved for each device's network halves, or null: then it can't be a network card. */
@@ -53,7 +56,8 @@ export interface EngineLimits {
 }
 
 /** The same as options: what is left out has its default. */
-export interface LimitOptions extends Partial<Omit<EngineLimits, "dma" | "net">> {
+export interface LimitOptions extends Partial<Omit<EngineLimits, "dma" | "net" | "passthru">> {
+  passthru?: PassthruOptions | null;
   dma?: DmaOptions | null;
   net?: NetOptions | null;
 }
@@ -94,7 +98,8 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     ports: options.ports ?? 0,
     packets: options.packets ?? 0,
     fragments: options.fragments ?? 0,
-    pins: options.pins ?? false,
+    pins: options.pins ?? Boolean(options.passthru),
+    passthru: options.passthru ? resolvePassthru(options.passthru) : null,
     net: null,
   };
   check(limits, "queues", 1, 65536);
@@ -119,7 +124,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
 
 function check(
   limits: EngineLimits,
-  name: Exclude<keyof EngineLimits, "dma" | "net" | "pageLog" | "pins">,
+  name: Exclude<keyof EngineLimits, "dma" | "net" | "pageLog" | "pins" | "passthru">,
   least: number,
   most: number,
 ): void {
@@ -173,6 +178,22 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
     take("private", `port ${i} packets`, packets * abi.PACKET_RECORD);
     take("private", `port ${i} packet heads`, packets * abi.PACKET_HEAD);
     take("private", `port ${i} packet fragments`, packets * fragments * abi.SEGMENT);
+  }
+}
+
+/** For each passthru interface: its requests, who counts for it, and where bursts of it are staged (assembly/path/passthru.ts). */
+function planPassthru(wasm: VringExports, limits: EngineLimits, take: Take): void {
+  if (limits.passthru === null) return;
+  const { interfaces, requests, segments, headerBytes } = limits.passthru;
+  const { batch } = limits;
+  for (let i = 0; i < interfaces; i++) {
+    take("private", `passthru ${i}`, wasm.passthruBytes(requests, segments, headerBytes));
+    take("private", `passthru ${i} host path`, wasm.HOST_PATH_BYTES.value);
+    take("private", `passthru ${i} submissions`, batch * (abi.ADD_HEADER + segments * abi.SEGMENT));
+    take("private", `passthru ${i} completions`, batch * abi.PASSTHRU_COMPLETION);
+    take("private", `passthru ${i} arrivals`, batch * abi.SEGMENT);
+    take("private", `passthru ${i} departures`, batch * (abi.POP_HEADER + (segments + 1) * abi.SEGMENT));
+    take("private", `passthru ${i} sent`, batch * abi.PASSTHRU_SENT);
   }
 }
 
@@ -231,6 +252,7 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
   }
   if (limits.pageLog) take("private", "page log", wasm.PAGE_LOG_BYTES.value);
   planPorts(wasm, limits, take);
+  planPassthru(wasm, limits, take);
   take("private", "scratch", limits.scratchBytes);
   const rings = (i: number): void => {
     // The larger of both formats (3.2, 3.4): the event words belong to the areas whatever is negotiated.

@@ -50,6 +50,32 @@ export const DMA_FAILURES: Readonly<Record<number, { readonly code: string; read
   [abi.DMA_E_INJECTED]: { code: "dma-injected", text: "the failure was asked for" },
 };
 
+/** Why a request of a passthru interface was refused or came back undone, by the engine's PASSTHRU_E_* code. */
+export const PASSTHRU_FAILURES: Readonly<Record<number, { readonly code: string; readonly text: string }>> = {
+  [abi.PASSTHRU_E_UNBOUND]: { code: "unbound", text: "no NIC is bound to the interface" },
+  [abi.PASSTHRU_E_FULL]: { code: "full", text: "as many requests as are reserved are outstanding" },
+  [abi.PASSTHRU_E_ELEMENTS]: {
+    code: "elements",
+    text: "a request has elements of one direction, at least one and no more than are reserved",
+  },
+  [abi.PASSTHRU_E_TOO_SHORT]: {
+    code: "too-short",
+    text: "a frame has at least 14 bytes behind its device header, and a buffer more than that header",
+  },
+  [abi.PASSTHRU_E_TOO_LONG]: { code: "too-long", text: "the frame is longer than the interface carries" },
+  [abi.PASSTHRU_E_RANGE]: { code: "range", text: "an element lies outside of the memory that can be pinned" },
+  [abi.PASSTHRU_E_LOCKED_PAGES]: {
+    code: "locked-pages",
+    text: "the limit of locked pages would be exceeded",
+  },
+  [abi.PASSTHRU_E_PIN_FAILED]: { code: "pin-failed", text: "a page could not be pinned" },
+  [abi.PASSTHRU_E_HEADROOM]: { code: "headroom", text: "a buffer lacks room in front" },
+  [abi.PASSTHRU_E_TAILROOM]: { code: "tailroom", text: "a buffer lacks room behind" },
+  [abi.PASSTHRU_E_ALIGNMENT]: { code: "alignment", text: "a buffer does not start where it must" },
+  [abi.PASSTHRU_E_CANCELED]: { code: "canceled", text: "no frame came before the request was withdrawn" },
+  [abi.PASSTHRU_E_WIRE]: { code: "wire", text: "the NIC could not send the frame" },
+};
+
 export type FaultReason = "unmapped" | "direction" | "range" | "scattered";
 
 /** Why an access of a device was refused, by the engine's FAULT_* code. */

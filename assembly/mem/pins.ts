@@ -4,8 +4,9 @@
 //
 //   base    | page 0        | page 1        | ...       4 KiB each, of what peers see
 //   counts  | pins of 0 u32 | pins of 1 u32 | ...
+//   dirty   | a bit for each page that hardware wrote while it was pinned (set_page_dirty), until somebody takes it
 
-import { PAGE_SIZE } from "../abi";
+import { OK, PAGE_SIZE, PIN_E_INJECTED, PIN_E_LIMIT, PIN_E_RANGE } from "../abi";
 
 const PAGE_BITS: u32 = 12;
 
@@ -23,6 +24,9 @@ export class Pins {
   failIn: u32;
   /** Puts of pins that weren't there, which did nothing. */
   underflows: u32;
+  /** Why the last call failed (PIN_E_*), or 0. */
+  failure: u32;
+  dirty: u32;
 
   // Counters: pins taken, and calls that failed
   taken: u64;
@@ -31,7 +35,14 @@ export class Pins {
 
 /** Bytes of the counts of what lies in `bytes` of memory, wherever it starts. */
 export function pinsBytes(bytes: u32): u32 {
-  return offsetof<Pins>() + (pagesTouched(PAGE_SIZE - 1, bytes) << 2);
+  const pages = pagesTouched(PAGE_SIZE - 1, bytes);
+  return offsetof<Pins>() + (pages << 2) + dirtyBytes(pages);
+}
+
+/** Whole words. */
+@inline
+function dirtyBytes(pages: u32): u32 {
+  return ((pages + 31) >> 5) << 2;
 }
 
 /** Nothing pinned, of [ptr, ptr + bytes). */
@@ -42,7 +53,8 @@ export function pinsInit(at: u32, ptr: u32, bytes: u32, limit: u32): void {
   pins.pages = pagesTouched(ptr, bytes);
   pins.counts = at + offsetof<Pins>();
   pins.limit = limit;
-  memory.fill(pins.counts, 0, pins.pages << 2);
+  pins.dirty = pins.counts + (pins.pages << 2);
+  memory.fill(pins.counts, 0, (pins.pages << 2) + dirtyBytes(pins.pages));
 }
 
 /** Pages that [ptr, ptr + bytes) touches. */
@@ -51,12 +63,15 @@ export function pagesTouched(ptr: u32, bytes: u32): u32 {
   return bytes ? ((ptr & (PAGE_SIZE - 1)) + bytes + (PAGE_SIZE - 1)) >> PAGE_BITS : 0;
 }
 
-/** Pins the pages of [ptr, ptr + bytes): all of them, or none and false: above the limit, or outside. */
+/** Pins the pages of [ptr, ptr + bytes): all of them, or none and false, with `failure` set. */
 export function pin(pins: Pins, ptr: u32, bytes: u32): bool {
   const count = pagesTouched(ptr, bytes);
   const first = (ptr - pins.base) >> PAGE_BITS;
-  const refused = pins.failIn && --pins.failIn == 0;
-  if (refused || !inside(pins, ptr, bytes) || (pins.limit && count > pins.limit - pins.live)) {
+  pins.failure = OK;
+  if (pins.failIn && --pins.failIn == 0) pins.failure = PIN_E_INJECTED;
+  else if (!pinnable(pins, ptr, bytes)) pins.failure = PIN_E_RANGE;
+  else if (pins.limit && <u64>pins.live + count > pins.limit) pins.failure = PIN_E_LIMIT;
+  if (pins.failure) {
     pins.failures++;
     return false;
   }
@@ -71,7 +86,7 @@ export function pin(pins: Pins, ptr: u32, bytes: u32): bool {
 
 /** Ends what `pin` began with the same range. */
 export function unpin(pins: Pins, ptr: u32, bytes: u32): void {
-  if (!inside(pins, ptr, bytes)) {
+  if (!pinnable(pins, ptr, bytes)) {
     pins.underflows++;
     return;
   }
@@ -89,8 +104,20 @@ export function unpin(pins: Pins, ptr: u32, bytes: u32): void {
   }
 }
 
+/** Marks the pages of [ptr, ptr + bytes) dirty: pinned ones, once hardware has written to them. */
+export function pinsMarkDirty(pins: Pins, ptr: u32, bytes: u32): void {
+  if (!bytes || !pinnable(pins, ptr, bytes)) return;
+  const first = (ptr - pins.base) >> PAGE_BITS;
+  const end = first + pagesTouched(ptr, bytes);
+  for (let page = first; page < end; page++) {
+    const at = pins.dirty + ((page >> 5) << 2);
+    store<u32>(at, load<u32>(at) | (1 << (page & 31)));
+  }
+}
+
+/** Whether [ptr, ptr + bytes) lies where pages can be pinned. */
 @inline
-function inside(pins: Pins, ptr: u32, bytes: u32): bool {
+export function pinnable(pins: Pins, ptr: u32, bytes: u32): bool {
   return ptr >= pins.base && <u64>(ptr - pins.base) + bytes <= (<u64>pins.pages) << PAGE_BITS;
 }
 
