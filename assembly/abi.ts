@@ -303,6 +303,15 @@ export const PASSTHRU_E_ALIGNMENT: u32 = 11;
 export const PASSTHRU_E_CANCELED: u32 = 12;
 /** The NIC could not send it. */
 export const PASSTHRU_E_WIRE: u32 = 13;
+/** Transmit: the wire takes payloads from the guest's own pages, which are pinned meanwhile. */
+export const HOST_ZEROCOPY: u32 = 2;
+
+// What the wire has and is not done with (path/in-flight.ts)
+
+/** Packets from the one on that it has had longest, among which it is done with any next. */
+export const IN_FLIGHT_REORDER: u32 = 8;
+/** Most pages of a packet that are handed over where they are (MAX_SKB_FRAGS). */
+export const IN_FLIGHT_PAGES: u32 = 17;
 
 // What stands above a driver half (path/app.ts)
 

@@ -24,6 +24,7 @@ import { NET_QUEUE_BYTES, NetQueue } from "./net/queue";
 import { Segmenter, SEGMENTER_BYTES as segmenterBytes } from "./net/segmenter";
 import { Application } from "./path/app";
 import { HostPath } from "./path/host-path";
+import { InFlight } from "./path/in-flight";
 import { PacketApp } from "./path/packet-ring";
 import { DONE_READS, DONE_WRITES, Passthru } from "./path/passthru";
 import { Port } from "./path/port";
@@ -260,6 +261,7 @@ export const HOST_SLOTS: u32 = offsetof<HostPath>("slots");
 export const HOST_SLOT_BYTES: u32 = offsetof<HostPath>("slotBytes");
 export const HOST_SLOT_COUNT: u32 = offsetof<HostPath>("slotCount");
 export const HOST_PINS: u32 = offsetof<HostPath>("pins");
+export const HOST_FLIGHT: u32 = offsetof<HostPath>("flight");
 export const HOST_CPU_COPIES: u32 = offsetof<HostPath>("cpuCopies");
 export const HOST_CPU_BYTES: u32 = offsetof<HostPath>("cpuBytes");
 export const HOST_HEADER_COPY_BYTES: u32 = offsetof<HostPath>("headerCopyBytes");
@@ -274,6 +276,11 @@ export const PINS_LIVE: u32 = offsetof<Pins>("live");
 export const PINS_FAIL_IN: u32 = offsetof<Pins>("failIn");
 export const PINS_UNDERFLOWS: u32 = offsetof<Pins>("underflows");
 export const PINS_FAILURES: u32 = offsetof<Pins>("failures");
+export const HOST_ERRORS: u32 = offsetof<HostPath>("errors");
+export const IN_FLIGHT_COUNT: u32 = offsetof<InFlight>("count");
+export const IN_FLIGHT_OPEN: u32 = offsetof<InFlight>("open");
+export const IN_FLIGHT_LENT: u32 = offsetof<InFlight>("lent");
+export const IN_FLIGHT_FAIL_IN: u32 = offsetof<InFlight>("failIn");
 
 // Application, and what two kinds of it have beside
 /** Of the largest kind. */

@@ -45,6 +45,8 @@ export interface EngineLimits {
   packets: number;
   /** Fragments that a packet can have behind its first. Default 0. */
   fragments: number;
+  /** Packets that the host's path of a port can have under way (assembly/path/in-flight.ts). Default 0. */
+  inFlight: number;
   /** Whether a host can pin pages of the shared part (assembly/mem/pins.ts). Default false. */
   pins: boolean;
   /** What is reserved for interfaces whose packets pass the host by, or null. They pin pages, too. */
@@ -100,6 +102,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     fragments: options.fragments ?? 0,
     pins: options.pins ?? Boolean(options.passthru),
     passthru: options.passthru ? resolvePassthru(options.passthru) : null,
+    inFlight: options.inFlight ?? 0,
     net: null,
   };
   check(limits, "queues", 1, 65536);
@@ -118,6 +121,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
   check(limits, "ports", 0, limits.queues);
   check(limits, "packets", 0, 2 ** 24);
   check(limits, "fragments", 0, 65535);
+  check(limits, "inFlight", 0, 2 ** 16);
   if (options.net) limits.net = resolveNet(options.net, limits.batch);
   return limits;
 }
@@ -166,6 +170,7 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
     take("private", `port ${i}`, wasm.portBytes());
     take("private", `port ${i} host path`, wasm.HOST_PATH_BYTES.value);
     take("private", `port ${i} application`, wasm.APPLICATION_BYTES.value);
+    if (limits.inFlight > 0) take("private", `port ${i} in flight`, wasm.inFlightBytes(limits.inFlight));
     if (pages === 0) continue;
     // As many buffers as a ring and one more half page, a pool's cache, or all pages.
     const waiting = Math.max(powerOfTwo(queueSize) + 1, abi.PAGE_POOL_CACHE, pages);

@@ -21,12 +21,29 @@ export class HostPath extends Copies {
   slotNext: u32;
   /** Pages of guests that are pinned. */
   pins: Pins;
-  /** Buffers that the call gave back to the driver beside those that it popped itself: a burst that moved nothing else went on. */
+  /** What the wire has and is not done with (in-flight.ts), or 0. */
+  flight: u32;
+  /** Buffers that the call gave back to the driver, and those of them that are staged: a burst that moved nothing else went on. */
   shown: u32;
+  staged: u32;
+  /** How far a packet is read: the element, and the bytes of it that are behind. */
+  readSegment: u32;
+  readOffset: u32;
+  /** Packets, and what went wrong with them, since the back-off counted anew (host-zerocopy.ts). */
+  recent: u32;
+  recentErrors: u32;
 
   // Counters, beside those of copies
   /** Pages pinned for packets. */
   pinnedPages: u64;
+  /** Times that something failed after which the CPU copied: a pin, or the wire's use of a guest's pages. */
+  errors: u64;
+}
+
+/** Something failed that a copy makes good. */
+export function countError(host: HostPath): void {
+  host.errors++;
+  host.recentErrors++;
 }
 
 /** The next buffer of the host. */

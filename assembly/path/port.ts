@@ -5,7 +5,7 @@
 // A host's path between the device half and the wire is a block of its own (host-path.ts), and so is an application
 // above the driver half (app.ts).
 
-import { OP_RECLAIM } from "../abi";
+import { OP_RECLAIM, USED_RECORD } from "../abi";
 import { AddressSpace } from "../dma/space";
 import { OpTrace, traceOp } from "../mem/trace";
 import { DeviceQueue } from "../ring/device";
@@ -265,6 +265,24 @@ export function deviceFinish(port: Port, count: u32): void {
     splitDeviceMarkUsed(device, port.used, count);
     splitDevicePublishUsed(device);
   }
+}
+
+/** Gives a popped buffer back with `bytes` written; it is shown with the others of the call. */
+export function giveBack(port: Port, handle: u32, bytes: u32): void {
+  const host = port.host;
+  const record = port.used + host.staged * USED_RECORD;
+  store<u32>(record, handle);
+  store<u32>(record, bytes, 4);
+  host.shown++;
+  if (++host.staged == port.batch) showGivenBack(port);
+}
+
+/** Shows the driver what was given back. */
+export function showGivenBack(port: Port): void {
+  const staged = port.host.staged;
+  if (!staged) return;
+  port.host.staged = 0;
+  deviceFinish(port, staged);
 }
 
 /** Packets of the next burst: none goes past the end of the stream, where a pass begins anew. */

@@ -49,6 +49,12 @@ export function wireReadsBuffer(port: Port, segment: u32, readable: u32, frameBy
 export function wireTakesHosts(port: Port, frame: u32, bytes: u32): void {
   port.packets++;
   port.bytes += bytes;
+  wireReadsHosts(port, frame, bytes);
+}
+
+/** Reads of a frame in a buffer of the host's what the port's touch says. */
+@inline
+export function wireReadsHosts(port: Port, frame: u32, bytes: u32): void {
   if (port.touch == TOUCH_NONE) return;
   if (port.touch == TOUCH_COPY) copyBytes(port.target, frame, bytes);
   else wireHas(port, frame, bytes);

@@ -3,6 +3,7 @@
 
 import { PACKET_HEAD, PACKET_RECORD, SEGMENT } from "../abi";
 import { FNV_BASIS, fnv1a, fnv1aWord } from "../mem/digest";
+import { xorshift } from "../mem/random";
 import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
 import { rxDrop } from "./kinds";
 import { fragmentBytes, fragmentData, Packet, RxRing } from "./rx-ring";
@@ -93,7 +94,8 @@ function dropOne(consumer: Consumer, kind: u32): void {
     return;
   }
   const count = consumer.tail - consumer.head;
-  const chosen = consumer.queue + (((consumer.head + (next(consumer) % count)) & consumer.mask) << 2);
+  consumer.generator = xorshift(consumer.generator);
+  const chosen = consumer.queue + (((consumer.head + (consumer.generator % count)) & consumer.mask) << 2);
   const other = load<u32>(chosen);
   // The oldest takes its place in the ring.
   store<u32>(chosen, packet);
@@ -113,16 +115,6 @@ function dropPacket(consumer: Consumer, kind: u32, packet: Packet): void {
 function dropFragments(rx: RxRing, packet: Packet): void {
   for (let k: u32 = 0; k < packet.fragments; k++) rxDrop(rx, rx.kind, fragmentData(packet, k));
   packet.fragments = 0;
-}
-
-/** Marsaglia's xorshift with 13, 17, 5. */
-function next(consumer: Consumer): u32 {
-  let x = consumer.generator;
-  x ^= x << 13;
-  x ^= x >> 17;
-  x ^= x << 5;
-  consumer.generator = x;
-  return x;
 }
 
 function digestPacket(consumer: Consumer, packet: Packet, bytes: u32): void {

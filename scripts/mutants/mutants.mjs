@@ -28,6 +28,7 @@ const TESTS = {
   headers: ["rx/headers"],
   rx: ["path/receive", "system/receive"],
   tx: ["system/transmit"],
+  hosts: ["system/host-paths", "system/host-zerocopy"],
   iommu: ["dma/iova", "dma/page-table", "dma/iotlb", "dma/flush-queue", "dma/iommu"],
   parse: ["net/parse", "net/kernel-segmentation"],
   checksum: ["net/checksum", "net/kernel-segmentation"],

@@ -228,6 +228,7 @@ export class DriverBench {
       }
     }
     if (this.settings.receives) this.#expectPages(leaks, expect);
+    if (this.engine.limits.pins) this.#expectPins(expect);
     return { ok: leaks.length === 0, leaks };
   }
 
@@ -243,6 +244,18 @@ export class DriverBench {
     }
     const unsound = this.check();
     if (unsound !== null) leaks.push(`after the end: ${unsound}`);
+  }
+
+  #expectPins(expect: (what: string, found: number, right?: number) => void): void {
+    const { wasm } = this.engine;
+    const pins = this.engine.region("pins").ptr;
+    expect("pinned pages", this.#word(pins, wasm.PINS_LIVE));
+    expect("pins of pages, counted one by one", wasm.pinsSum(pins));
+    expect("pins that were put and not taken", this.#word(pins, wasm.PINS_UNDERFLOWS));
+    for (const [queue, port] of this.ports.entries()) {
+      const flight = this.#word(this.#word(port, wasm.PORT_HOST), wasm.HOST_FLIGHT);
+      expect(`packets that the wire of queue ${queue} has`, this.#word(flight, wasm.IN_FLIGHT_COUNT));
+    }
   }
 
   /** Mappings of the IOMMU domain that the DMA API's counters don't know. */

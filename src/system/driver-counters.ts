@@ -30,6 +30,8 @@ export interface PathCounters extends DmaCounters {
   interconnectBytes: number;
   /** Pages of the guest that a host pinned for packets. */
   pinnedPages: number;
+  /** Times that a host's pin, or the wire's use of a guest's pages, failed: then the CPU copied. */
+  hostErrors: number;
   /**
    * Bytes of headers that the CPU copied, small packets that are headers as a whole included: by the driver out of
    * receive buffers, or by the host of packets whose payload it doesn't copy.
@@ -100,6 +102,7 @@ export const NOTHING_COUNTED: Readonly<PathCounters> = {
   engineBytes: 0,
   interconnectBytes: 0,
   pinnedPages: 0,
+  hostErrors: 0,
   headerCopyBytes: 0,
   socketCopies: 0,
   socketBytes: 0,
@@ -161,6 +164,7 @@ export function portCounters(engine: Engine, ptr: number, settings: DriverSettin
     engineBytes,
     interconnectBytes: cpuBytes + engineBytes,
     pinnedPages: hosts(wasm.HOST_PINNED_PAGES),
+    hostErrors: hosts(wasm.HOST_ERRORS),
     headerCopyBytes: hostHeaders,
     socketCopies: app(wasm.APP_SOCKET_COPIES),
     socketBytes: app(wasm.APP_SOCKET_BYTES),

@@ -54,12 +54,22 @@ function flatBytes(settings: DriverSettings): { buffers: number; stack: number }
   return { buffers: ringSize * stride(longest(settings)), stack: alignUp(8 + 4 * ringSize, abi.CACHE_LINE) };
 }
 
-const HOST_KINDS = { copy: abi.HOST_COPY } as const;
+const HOST_KINDS = { copy: abi.HOST_COPY, zerocopy: abi.HOST_ZEROCOPY } as const;
 
-/** The buffers of a queue's host: two bursts, so that the wire has what was handed to it while the next comes. */
+/**
+ * The buffers of a queue's host. The CPU's copies need two bursts, so that the wire has what was handed to it while the
+ * next comes; what stays with the wire needs one for each packet.
+ */
 function hostSlots(settings: DriverSettings): { slots: number; bytes: number } {
   const { host, batch } = settings;
-  return { slots: host.kind === "wire" ? 0 : 2 * batch, bytes: stride(longest(settings)) };
+  const bytes = stride(longest(settings));
+  if (host.kind === "wire") return { slots: 0, bytes };
+  return { slots: host.kind === "copy" ? 2 * batch : packetsInFlight(settings), bytes };
+}
+
+/** Packets that the wire has at a time beside the host's copies. */
+function packetsInFlight({ host }: DriverSettings): number {
+  return host.kind === "zerocopy" ? host.wireHolds + abi.IN_FLIGHT_REORDER : 0;
 }
 
 /** Linux's default pool, and the bytes of it that one mapping can have at most. */
@@ -111,6 +121,8 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
     // What is held, and the one that comes.
     packets: receives ? hold + 1 : 0,
     fragments: receives ? settings.fragmentsMost - 1 : 0,
+    inFlight: packetsInFlight(settings),
+    pins: packetsInFlight(settings) > 0,
     heapBytes: queues.length * ringSize * block + 2 * block + 64,
     bufferBytes: places.buffers + application.buffers + queues.length * flat.buffers,
     scratchBytes:
@@ -194,13 +206,21 @@ export class PortWriter {
   /** What lies between the device half and the wire, if anything does: 0 if not. */
   #writeHost(index: number): number {
     const { wasm } = this.#engine;
-    const { host } = this.#settings;
+    const { host, seed } = this.#settings;
     if (host.kind === "wire") return 0;
     const { slots, bytes } = hostSlots(this.#settings);
     const ptr = this.#at(`port ${index} host path`);
+    if (host.kind === "zerocopy") {
+      const flight = this.#at(`port ${index} in flight`);
+      wasm.inFlightInit(flight, slots, host.wireHolds, seed);
+      this.#set(ptr, [
+        [wasm.HOST_FLIGHT, flight],
+        [wasm.HOST_PINS, this.#at("pins")],
+      ]);
+    }
     this.#set(ptr, [
       [wasm.HOST_KIND, HOST_KINDS[host.kind]],
-      [wasm.HOST_HOPS, host.hops],
+      [wasm.HOST_HOPS, host.kind === "copy" ? host.hops : 0],
       [wasm.HOST_SLOTS, this.#scratch.take(slots * bytes)],
       [wasm.HOST_SLOT_BYTES, bytes],
       [wasm.HOST_SLOT_COUNT, slots],

@@ -61,7 +61,9 @@ export type HostTx =
   /** The device half is the NIC. */
   | { kind: "wire" }
   /** The CPU copies every payload: `hops` times. */
-  | { kind: "copy"; hops: number };
+  | { kind: "copy"; hops: number }
+  /** Payloads of larger packets stay in the guest's pages until the wire, which keeps `wireHolds` packets, is done with them. */
+  | { kind: "zerocopy"; wireHolds: number };
 export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number };
 
 export const DIRECTIONS = ["tx", "rx"] as const;
@@ -242,6 +244,15 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
     name: "vhost-net-dedicated",
     about: "a NIC that is one guest's alone fills the guest's own buffers; what is sent is still copied",
     host: { tx: { kind: "copy", hops: 1 }, rx: { kind: "wire" } },
+  },
+  "vhost-zerocopy": {
+    ...guest,
+    name: "vhost-zerocopy",
+    about:
+      "the wire takes what is sent from the guest's own pages, from 256 bytes on; receive is vhost's copy",
+    // drivers/vhost/net.c: handle_tx_zerocopy, with the module parameter experimental_zcopytx. How long a NIC keeps a
+    // packet is its own; 32 stay below the limit of min(VHOST_MAX_PEND, vq->num >> 2) in a ring of 256.
+    host: { tx: { kind: "zerocopy", wireHolds: 32 }, rx: { kind: "copy", hops: 1 } },
   },
   "sriov-vf": {
     ...DRIVER_RECORDS.premapped,

@@ -16,6 +16,7 @@ const HALVES = [
   "dma",
   "offloads",
   "buffers",
+  "hosts",
 ];
 
 describe("the list of mutants", () => {

@@ -117,6 +117,17 @@ export class Knobs {
     const { engine } = this.#bench;
     this.#set(engine.region("page control").ptr, engine.wasm.PAGES_FAIL_IN, count);
   }
+  /** The `count`th pin from now fails. */
+  failPin(count: number): void {
+    const { engine } = this.#bench;
+    this.#set(engine.region("pins").ptr, engine.wasm.PINS_FAIL_IN, count);
+  }
+  /** The `count`th packet of a queue from now on that the wire is to take from the guest's pages can't be. */
+  failInFlight(count: number, queue = 0): void {
+    const { engine, ports } = this.#bench;
+    const host = this.#of(ports[queue], engine.wasm.PORT_HOST);
+    this.#set(this.#of(host, engine.wasm.HOST_FLIGHT), engine.wasm.IN_FLIGHT_FAIL_IN, count);
+  }
   /** The `count`th mapping from now fails. */
   failMap(count: number): void {
     this.#bench.engine.devices[0].dma.failIn(count);
