@@ -138,6 +138,8 @@ export const RX_PAGE_POOL: u32 = 3;
 export const RX_PREMAPPED: u32 = 4;
 export const RX_MERGEABLE: u32 = 5;
 export const RX_BIG: u32 = 6;
+/** Frames of an application (path/app-receive.ts), which lie in no page. */
+export const RX_FRAMES: u32 = 64;
 
 /** Pages of a `big` buffer (MAX_SKB_FRAGS + 1), and its elements: the first page has the device header apart. */
 export const BIG_PAGES: u32 = 18;

@@ -300,6 +300,8 @@ export const APP_PACKET_COUNT: u32 = offsetof<Application>("packetCount");
 export const APP_PACKET_RECORDS: u32 = offsetof<Application>("packetRecords");
 export const APP_FREE: u32 = offsetof<Application>("free");
 export const APP_HEADER: u32 = offsetof<Application>("header");
+export const APP_HOLD: u32 = offsetof<Application>("hold");
+export const APP_CHECKS: u32 = offsetof<Application>("checks");
 export const APP_LENT: u32 = offsetof<Application>("lent");
 export const APP_CPU_COPIES: u32 = offsetof<Application>("cpuCopies");
 export const APP_CPU_BYTES: u32 = offsetof<Application>("cpuBytes");
@@ -319,6 +321,7 @@ export const XSK_TX: u32 = offsetof<XskApp>("tx");
 export const XSK_COMPLETION: u32 = offsetof<XskApp>("completion");
 export const XSK_ENTRIES: u32 = offsetof<XskApp>("entries");
 export const XSK_CHUNK_SHIFT: u32 = offsetof<XskApp>("chunkShift");
+export const XSK_HELD_LIST: u32 = offsetof<XskApp>("heldList");
 export const XSK_HOME: u32 = offsetof<XskApp>("home");
 
 // Passthru, and the lines of what is done

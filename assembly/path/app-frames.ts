@@ -12,6 +12,7 @@ import { Port } from "./port";
 export function framesInit(app: Application): void {
   recordsInit(app.records, app.frames, app.frameStride, app.frameCount);
   app.lent = 0;
+  app.held = 0;
   app.staged = 0;
   app.pending = 0;
   app.headerHandle = app.header;

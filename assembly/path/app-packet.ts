@@ -1,19 +1,23 @@
-// A packet socket's ring above a driver, transmit (af_packet.c, tpacket_snd): either the kernel copies each frame into
+// A packet socket's ring above a driver. Transmit (af_packet.c, tpacket_snd): either the kernel copies each frame into
 // a packet of its own, or the frame itself is the driver's buffer. A frame is the program's again when the device is
 // done with the packet (tpacket_destruct_skb).
 
 import {
   RECLAIM_RECORD,
   TP_LEN,
+  TP_MAC,
+  TP_SNAPLEN,
   TP_STATUS_AVAILABLE,
+  TP_STATUS_KERNEL,
   TP_STATUS_SEND_REQUEST,
   TP_STATUS_SENDING,
+  TP_STATUS_USER,
 } from "../abi";
 import { stackPut, stackTake } from "../mem/stack";
-import { Frame, frameRecord, lend, nextFrame, takeHome } from "./app";
+import { Application, Frame, frameRecord, lend, nextFrame, takeHome } from "./app";
 import { stagePacket } from "./app-frames";
 import { cpuCopy } from "./copies";
-import { PacketApp, setStatus, statusOf } from "./packet-ring";
+import { handOver, PacketApp, setStatus, statusOf } from "./packet-ring";
 import { Port } from "./port";
 
 /** Stages what the next frames ask for, up to `count`; how many. Frames that can't be sent are dealt with. */
@@ -76,4 +80,23 @@ export function packetDone(app: PacketApp, tokens: u32, count: u32, copies: bool
     takeHome(app, frame);
     setStatus(frame.place, TP_STATUS_AVAILABLE);
   }
+}
+
+// Receive (tpacket_rcv)
+
+/** The next frame, if it is the kernel's and not lent; or 0. */
+@inline
+export function packetNext(app: PacketApp): Frame {
+  const frame = frameRecord(app, app.kernelAt);
+  if (frame.lent || statusOf(frame.place) != TP_STATUS_KERNEL) return changetype<Frame>(0);
+  app.kernelAt = nextFrame(app, app.kernelAt);
+  return frame;
+}
+
+/** Hands a frame with a packet of `bytes` to the program. */
+@inline
+export function packetShows(app: Application, frame: Frame, bytes: u32): void {
+  store<u32>(frame.place, bytes, TP_SNAPLEN);
+  store<u16>(frame.place, <u16>app.frameAt, TP_MAC);
+  handOver(frame.place, bytes, TP_STATUS_USER);
 }

@@ -2,7 +2,10 @@
 
 import { RECLAIM_RECORD, SEGMENT } from "../abi";
 import { copyBytes } from "../mem/copy";
+import { FNV_BASIS, fnv1a } from "../mem/digest";
 import { stackPut, stackTake } from "../mem/stack";
+import { packetDigest } from "../rx/consumer";
+import { gather, Packet } from "../rx/rx-ring";
 import { Application, Frame } from "./app";
 import { stagePacket } from "./app-frames";
 import { Port } from "./port";
@@ -37,4 +40,13 @@ export function socketDone(app: Application, tokens: u32, count: u32): void {
     stackPut(app.free, load<u32>(tokens));
     tokens += RECLAIM_RECORD;
   }
+}
+
+/** An application reads a packet of `bytes` out of the socket's queue. */
+export function socketReads(port: Port, app: Application, packet: Packet, bytes: u32): void {
+  const consumer = port.consumer;
+  gather(port.target, packet);
+  app.socketCopies++;
+  app.socketBytes += bytes;
+  if (consumer.digests && fnv1a(FNV_BASIS, port.target, bytes) != packetDigest(packet)) consumer.corrupted++;
 }

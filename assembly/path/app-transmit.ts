@@ -16,7 +16,7 @@ import { packetDone, packetStages } from "./app-packet";
 import { socketDone, socketStages } from "./app-socket";
 import { xskDone, xskStages } from "./app-xsk";
 import { packetProgramSends } from "./packet-program";
-import { PacketApp } from "./packet-ring";
+import { PacketApp, packetInit } from "./packet-ring";
 import { burstPackets, driverAdd, Port } from "./port";
 import { xskProgramCollects, xskProgramSends } from "./xsk-program";
 import { ringsInit, XskApp } from "./xsk-ring";
@@ -129,7 +129,15 @@ export function appRewinds(port: Port): void {
 export function appTransmitOpen(port: Port): bool {
   const app = port.app;
   framesInit(app);
-  if (app.kind == APP_XSK || app.kind == APP_XSK_COPY) ringsInit(changetype<XskApp>(app));
+  switch (app.kind) {
+    case APP_AF_PACKET:
+    case APP_AF_PACKET_ZC:
+      packetInit(changetype<PacketApp>(app));
+      break;
+    case APP_XSK:
+    case APP_XSK_COPY:
+      ringsInit(changetype<XskApp>(app));
+  }
   return !port.premapped || framesMap(port.driver.space, app, port.headerBytes, DMA_TO_DEVICE);
 }
 

@@ -1,10 +1,10 @@
-// An AF_XDP socket above a driver, transmit: either a chunk is the driver's buffer (xsk_tx_peek_desc), or the kernel
+// An AF_XDP socket above a driver. Transmit: either a chunk is the driver's buffer (xsk_tx_peek_desc), or the kernel
 // copies what is in it into a packet of its own (xsk_generic_xmit), which it does only when it is woken. A chunk is the
 // program's again once its address is in the completion ring, in which a place is kept for each that is sent.
 
 import { APP_XSK, RECLAIM_RECORD } from "../abi";
 import { stackCount, stackPut, stackTake } from "../mem/stack";
-import { Frame, frameRecord, lend, takeHome } from "./app";
+import { Frame, frameAtAddress, lend, takeHome } from "./app";
 import { stagePacket } from "./app-frames";
 import { cpuCopy } from "./copies";
 import { Port } from "./port";
@@ -63,9 +63,9 @@ export function xskStages(port: Port, app: XskApp, count: u32, copies: bool): u3
 
 /** The program wakes the kernel. Where it copies it only works in the program's own calls, so there it goes on asking for them. */
 @inline
-export function xskWakes(app: XskApp): void {
+export function xskWakes(app: XskApp, ring: u32): void {
   app.wakeups++;
-  if (app.kind == APP_XSK) setAsleep(app, app.tx, false);
+  if (app.kind == APP_XSK) setAsleep(app, ring, false);
   else app.asleep = false;
 }
 
@@ -77,17 +77,14 @@ function checked(app: XskApp, addr: u64, bytes: u32, options: u32): Frame {
     app.invalidOptions++;
     return none;
   }
-  if (addr >= (<u64>app.frameCount) << app.chunkShift) {
-    app.invalidAddresses++;
-    return none;
-  }
+  const frame = frameAtAddress(app, addr, app.chunkShift);
+  if (!changetype<u32>(frame)) return none;
   const chunk = app.frameStride;
   // The frame may not reach over its chunk's end.
   if (bytes < app.frameLeast || bytes > app.frameMost || bytes > chunk - (<u32>addr & (chunk - 1))) {
     app.invalidLengths++;
     return none;
   }
-  const frame = frameRecord(app, <u32>addr >> app.chunkShift);
   if (frame.lent) {
     app.invalidReuses++;
     return none;
@@ -111,4 +108,46 @@ export function xskDone(app: XskApp, tokens: u32, count: u32, copies: bool): voi
   }
   app.completionProducer = producer;
   produced(app.completion, producer);
+}
+
+// Receive (xp_alloc, xsk_rcv)
+
+/** The record of the next chunk that the fill ring names and that is not lent; 0 when it names none, or nobody looks. */
+@inline
+export function xskNext(app: XskApp): Frame {
+  if (app.asleep) return changetype<Frame>(0);
+  for (let ready = ringReady(app, app.fill, app.fillConsumer); ready; ready--) {
+    const addr = load<u64>(ringAddress(app, app.fill, app.fillConsumer++));
+    const frame = frameAtAddress(app, addr, app.chunkShift);
+    if (!changetype<u32>(frame)) continue;
+    if (!frame.lent) return frame;
+    app.invalidReuses++;
+  }
+  return changetype<Frame>(0);
+}
+
+/** Whether the rx ring can show another packet; counts if not. */
+@inline
+export function xskHasRoom(app: XskApp): bool {
+  if (ringRoom(app, app.rx, app.rxProducer)) return true;
+  app.dropsRingFull++;
+  return false;
+}
+
+/** Puts a packet of `bytes` in a chunk into the rx ring; false when that is full. */
+@inline
+export function xskShows(app: XskApp, frame: Frame, bytes: u32): bool {
+  if (!xskHasRoom(app)) return false;
+  const desc = ringDesc(app, app.rx, app.rxProducer++);
+  store<u64>(desc, <u64>(frame.place - app.frames + app.frameAt));
+  store<u64>(desc, <u64>bytes, 8);
+  return true;
+}
+
+/** Shows the program how far the kernel is; where it is `dry`, it sleeps until the program has given something back and wakes it. */
+@inline
+export function xskTurn(app: XskApp, dry: bool): void {
+  consumed(app.fill, app.fillConsumer);
+  produced(app.rx, app.rxProducer);
+  if (dry && !app.asleep) setAsleep(app, app.fill, true);
 }

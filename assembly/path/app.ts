@@ -48,6 +48,11 @@ export class Application extends Copies {
   pending: u32;
   /** Packets of a burst that are dealt with: added or dropped. */
   dealt: u32;
+  /** Receive: packets that the program has taken and whose frames it holds back, and the most of them. */
+  held: u32;
+  hold: u32;
+  /** Receive: for each frame what was in it when the program took it (u64), while digests are made. */
+  checks: u32;
 
   // Counters, beside those of copies
   socketCopies: u64;
@@ -105,10 +110,20 @@ export function takeHome(app: Application, frame: Frame): void {
   app.lent--;
 }
 
-/** Frames that are not the program's, and packets of the kernel's that are not free, by walking. */
+/** The record of the frame that has the byte at `addr` of the frames, whatever it is; 0 if none has. */
+@inline
+export function frameAtAddress(app: Application, addr: u64, shift: u32): Frame {
+  if (addr >= (<u64>app.frameCount) << shift) {
+    app.invalidAddresses++;
+    return changetype<Frame>(0);
+  }
+  return frameRecord(app, <u32>addr >> shift);
+}
+
+/** Frames that are lent or held back, and packets of the kernel's that are not free, by walking. */
 export function framesOut(ptr: u32): u32 {
   const app = changetype<Application>(ptr);
-  let out: u32 = 0;
+  let out: u32 = app.held;
   for (let k: u32 = 0; k < app.frameCount; k++) out += frameRecord(app, k).lent;
   if (app.packetCount) out += app.packetCount - stackCount(app.free);
   return out;

@@ -4,7 +4,7 @@
 //   frame   | status | len | snaplen | mac u16 | ...  | room, with a device header at its end | packet ...
 //           0        4     8         12            32                                       TP_DATA
 
-import { TP_LEN, TP_STATUS } from "../abi";
+import { TP_LEN, TP_STATUS, TP_STATUS_KERNEL } from "../abi";
 import { acquire32, release32 } from "../mem/fence";
 import { Application } from "./app";
 
@@ -13,11 +13,8 @@ export class PacketApp extends Application {
   /** The next frame of the kernel and of the program. */
   kernelAt: u32;
   programAt: u32;
-  /** Receive: the oldest frame that the program has and holds back, most that it does, and what each had in it when it came (u64). */
+  /** The oldest frame that the program holds back. */
   heldAt: u32;
-  held: u32;
-  hold: u32;
-  checks: u32;
 }
 
 @inline
@@ -35,4 +32,12 @@ export function setStatus(frame: u32, status: u32): void {
 export function handOver(frame: u32, bytes: u32, status: u32): void {
   store<u32>(frame, bytes, TP_LEN);
   setStatus(frame, status);
+}
+
+/** Every frame is the one's who fills it: TP_STATUS_KERNEL in receive, TP_STATUS_AVAILABLE in transmit. */
+export function packetInit(app: PacketApp): void {
+  for (let k: u32 = 0; k < app.frameCount; k++) setStatus(app.frames + k * app.frameStride, TP_STATUS_KERNEL);
+  app.kernelAt = 0;
+  app.programAt = 0;
+  app.heldAt = 0;
 }

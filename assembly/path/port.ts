@@ -73,7 +73,7 @@ export class Port {
   headerBytes: u32;
   /** What the device moves of a frame: TOUCH_*. */
   touch: u32;
-  /** Where the device reads to, with room for the longest packet. */
+  /** Where the device reads to, or an application from its socket, with room for the longest packet. */
   target: u32;
   /** TOUCH_HEADER: what was read, so that it has to be. */
   sum: u32;

@@ -11,6 +11,7 @@ import {
   RECLAIM_RECORD,
   RX_ALLOC_PER_PACKET,
   RX_BIG,
+  RX_FRAMES,
   RX_MERGEABLE,
   RX_PAGE_POOL,
   RX_PAGE_REUSE,
@@ -25,9 +26,20 @@ import { consumerDropAll, consumerPacket, consumerTakes } from "../rx/consumer";
 import { rxClose, rxKeep, rxOpen, rxReceive, rxReturn, rxShow, rxTake } from "../rx/kinds";
 import { bufferHandle, Packet, packetAddFragment, rxSyncForDevice } from "../rx/rx-ring";
 import { VIRTIO_NET_HDR_NUM_BUFFERS } from "../spec";
+import { Frame } from "./app";
+import {
+  appDropsAll,
+  appPosts,
+  appReceiveClose,
+  appReceiveOpen,
+  appReceives,
+  appReceiveTurn,
+  appTakes,
+} from "./app-receive";
 import { hostPlaced, hostSource } from "./host-receive";
 import { MOVE_CPU, MOVE_WIRE, placeBegin, placeBuffers, placeEnd, placeFrame } from "./place-frame";
 import {
+  appOf,
   burstPackets,
   chargeFrom,
   chargeTo,
@@ -49,6 +61,7 @@ export function receiveBurst(port: Port): u32 {
   chargeFrom(port);
   wireSends(port, count);
   poll(port);
+  if (appOf(port)) appTurn(port);
   // What was under way in a broken queue stays to be moved, so that nobody takes it for received.
   const received = isLive(port.device);
   if (received) {
@@ -65,7 +78,18 @@ function advance(port: Port, count: u32): void {
   if (port.done < port.frames) return;
   port.done = 0;
   port.cursor = port.stream;
-  if (port.dropAtEnd) consumerDropAll(port.consumer);
+  if (port.dropAtEnd) dropAll(port);
+}
+
+/** Whoever holds packets back lets go of them. */
+export function dropAll(port: Port): void {
+  consumerDropAll(port.consumer);
+  if (appOf(port)) appDropsAll(port);
+}
+
+/** The program's turn; if it wakes the driver, that posts what it was given. */
+function appTurn(port: Port): void {
+  if (appReceiveTurn(port)) refill(port);
 }
 
 /** The device's side: `count` frames into as many buffers as there are. */
@@ -111,6 +135,9 @@ export function poll(port: Port): void {
     case RX_BIG:
       pollKind(port, RX_BIG);
       break;
+    case RX_FRAMES:
+      pollKind(port, RX_FRAMES);
+      break;
     default:
       pollKind(port, RX_PREMAPPED);
   }
@@ -149,6 +176,10 @@ function receive(port: Port, kind: u32, record: u32, left: u32): u32 {
   const rx = port.rx;
   const buffer = load<u32>(record);
   const written = load<u32>(record, 4);
+  if (kind == RX_FRAMES) {
+    appReceives(port, changetype<Frame>(buffer), written);
+    return 1;
+  }
   if (written < port.headerBytes + LEAST_FRAME) {
     port.dropsTooShort++;
     rxReturn(rx, buffer);
@@ -172,7 +203,9 @@ function receive(port: Port, kind: u32, record: u32, left: u32): u32 {
   rxReceive(rx, kind, buffer, frameBytes, filled);
   if (buffers > 1) frameBytes += receiveMore(port, record, buffers, filled);
   traceOp(rx.space.trace, OP_RECEIVE, frameBytes, filled.headBytes);
-  consumerTakes(port.consumer, kind, filled, frameBytes);
+  if (!appOf(port) || !appTakes(port, kind, filled, frameBytes)) {
+    consumerTakes(port.consumer, kind, filled, frameBytes);
+  }
   return buffers;
 }
 
@@ -247,6 +280,7 @@ function refillSome(port: Port, count: u32): void {
 function stageBuffers(port: Port, count: u32): u32 {
   const rx = port.rx;
   const kind = rx.kind;
+  if (kind == RX_FRAMES) return appPosts(port, count);
   let at = port.add;
   let staged: u32 = 0;
   for (; staged < count; staged++) {
@@ -304,6 +338,7 @@ function returnStaged(port: Port, added: u32, staged: u32): void {
 /** Makes the buffers ready and fills the ring; false when none could be had. */
 export function receiveOpen(port: Port): bool {
   if (!rxOpen(port.rx)) return false;
+  if (appOf(port) && !appReceiveOpen(port)) return false;
   refill(port);
   // What is lacking is posted later; without any buffer nothing would ever come.
   return port.driver.outstanding != 0;
@@ -311,6 +346,7 @@ export function receiveOpen(port: Port): bool {
 
 /** With both halves stopped and everything detached: drops what is held and gives everything back. */
 export function receiveClose(port: Port): void {
-  consumerDropAll(port.consumer);
+  dropAll(port);
   rxClose(port.rx);
+  if (appOf(port)) appReceiveClose(port);
 }

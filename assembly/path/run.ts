@@ -5,12 +5,11 @@
 import { RECLAIM_RECORD, TOUCH_DIGEST } from "../abi";
 import { FNV_BASIS } from "../mem/digest";
 import { queueStop } from "../ring/queue";
-import { consumerDropAll } from "../rx/consumer";
 import { rxReturn } from "../rx/kinds";
 import { appRewinds } from "./app-transmit";
 import { hostDrain } from "./host-transmit";
 import { appOf, chargeFrom, chargeTo, driverDetach, hostOf, Port } from "./port";
-import { poll, receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
+import { dropAll, poll, receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
 import { giveBack, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
 
 /** Sends up to `most` packets of each queue; how many stayed behind because nothing moved any more. */
@@ -115,7 +114,7 @@ export function portDigest(ptr: u32, on: u32, touch: u32): void {
   if (on) port.digest = FNV_BASIS;
   if (!receives(port)) return;
   chargeFrom(port);
-  consumerDropAll(port.consumer);
+  dropAll(port);
   chargeTo(port);
   port.consumer.digests = on;
   if (on) port.consumer.digest = FNV_BASIS;

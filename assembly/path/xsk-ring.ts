@@ -49,6 +49,9 @@ export class XskApp extends Application {
   chunkAt: u32;
   /** A byte for each chunk: 1 while it is the program's. */
   home: u32;
+  /** Receive: addresses (u32) of the chunks that the program holds back, in the order in which they came, and where the oldest stands. */
+  heldList: u32;
+  heldAt: u32;
 }
 
 /** Entries that the producer has put, for the one that has consumed `consumer`. An index that it can't have is counted. */
@@ -104,7 +107,7 @@ export function setAsleep(app: XskApp, ring: u32, asleep: bool): void {
   release32(ring + XDP_RING_FLAGS, asleep ? XDP_RING_NEED_WAKEUP : 0);
 }
 
-/** Empty rings, with the kernel asleep: the first time it has to be woken. */
+/** Empty rings, with the kernel asleep: to send, it has to be woken the first time. */
 export function ringsInit(app: XskApp): void {
   ringInit(app.fill);
   ringInit(app.rx);
@@ -119,6 +122,7 @@ export function ringsInit(app: XskApp): void {
   app.txProducer = 0;
   app.completionConsumer = 0;
   app.chunkAt = 0;
+  app.heldAt = 0;
   memory.fill(app.home, 1, app.frameCount);
   setAsleep(app, app.tx, true);
 }

@@ -106,6 +106,12 @@ function dropOne(consumer: Consumer, kind: u32): void {
 @inline
 function dropPacket(consumer: Consumer, kind: u32, packet: Packet): void {
   if (consumer.digests && packetDigest(packet) != packet.check) consumer.corrupted++;
+  consumerReleases(consumer, kind, packet);
+}
+
+/** Gives up a packet that nobody holds. */
+@inline
+export function consumerReleases(consumer: Consumer, kind: u32, packet: Packet): void {
   if (packet.bytes) rxDrop(consumer.rx, kind, packet.data);
   if (packet.fragments) dropFragments(consumer.rx, packet);
   stackPut(consumer.free, changetype<u32>(packet));
@@ -122,7 +128,7 @@ function digestPacket(consumer: Consumer, packet: Packet, bytes: u32): void {
   packet.check = packetDigest(packet);
 }
 
-function packetDigest(packet: Packet): u64 {
+export function packetDigest(packet: Packet): u64 {
   return digestParts(FNV_BASIS, packet);
 }
 

@@ -5,6 +5,7 @@ import {
   BIG_PAGES,
   RX_ALLOC_PER_PACKET,
   RX_BIG,
+  RX_FRAMES,
   RX_MERGEABLE,
   RX_PAGE_POOL,
   RX_PAGE_REUSE,
@@ -25,7 +26,15 @@ import {
   premappedReturn,
   premappedTake,
 } from "./premapped";
-import { Packet, packetInPage, RxRing, rxSyncForCpu, waitingInOrder, waitingOnStack } from "./rx-ring";
+import {
+  Packet,
+  packetInPage,
+  RxRing,
+  rxSyncForCpu,
+  waitingInOrder,
+  waitingOnStack,
+  waitOnTop,
+} from "./rx-ring";
 
 /** Makes ready what is made before the first buffer is posted; false when it could not be had. */
 export function rxOpen(rx: RxRing): bool {
@@ -38,6 +47,7 @@ export function rxOpen(rx: RxRing): bool {
     case RX_PAGE_POOL:
     case RX_MERGEABLE:
     case RX_BIG:
+    case RX_FRAMES:
       return true;
     default:
       return premappedOpen(rx);
@@ -157,6 +167,9 @@ export function rxReturn(rx: RxRing, buffer: u32): void {
     case RX_BIG:
       bigReturn(rx, buffer);
       break;
+    case RX_FRAMES:
+      waitOnTop(rx, buffer);
+      break;
     default:
       premappedReturn(rx, buffer);
   }
@@ -166,6 +179,7 @@ export function rxReturn(rx: RxRing, buffer: u32): void {
 export function rxClose(rx: RxRing): void {
   switch (rx.kind) {
     case RX_ALLOC_PER_PACKET:
+    case RX_FRAMES:
       break;
     case RX_PAGE_REUSE:
     case RX_PAGE_REUSE_BUILD:
@@ -189,6 +203,7 @@ export function rxClose(rx: RxRing): void {
 export function rxWaiting(rx: RxRing, at: u32): u32 {
   switch (rx.kind) {
     case RX_ALLOC_PER_PACKET:
+    case RX_FRAMES:
       return 0;
     case RX_PAGE_REUSE:
     case RX_PAGE_REUSE_BUILD:
@@ -207,5 +222,6 @@ export function rxSharesPages(rx: RxRing): bool {
 
 /** For a check: pages of a buffer that is posted, as far as the driver has references to them. */
 export function rxPagesPosted(rx: RxRing): u32 {
+  if (rx.kind == RX_FRAMES) return 0;
   return rx.kind == RX_BIG ? BIG_PAGES : 1;
 }

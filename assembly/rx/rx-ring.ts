@@ -20,6 +20,7 @@ import {
 } from "../abi";
 import { dmaMap, dmaSyncForCpu, dmaSyncForDevice, dmaUnmap } from "../dma/dma";
 import { AddressSpace } from "../dma/space";
+import { copyBytes } from "../mem/copy";
 import { Page, Pages, pagePut, pageStart, pagesTake, recordOf } from "../mem/pages";
 import { traceOp } from "../mem/trace";
 
@@ -200,6 +201,18 @@ export function fragmentBytes(packet: Packet, k: u32): u32 {
 @inline
 export function fragmentData(packet: Packet, k: u32): u32 {
   return load<u32>(packet.more + k * SEGMENT);
+}
+
+/** Copies all parts of a packet to one place. */
+export function gather(to: u32, packet: Packet): void {
+  copyBytes(to, packet.head, packet.headBytes);
+  to += packet.headBytes;
+  copyBytes(to, packet.data, packet.bytes);
+  to += packet.bytes;
+  for (let k: u32 = 0; k < packet.fragments; k++) {
+    copyBytes(to, fragmentData(packet, k), fragmentBytes(packet, k));
+    to += fragmentBytes(packet, k);
+  }
 }
 
 // Lists of buffers that wait. Each holds as many as its mask says and no caller puts more.

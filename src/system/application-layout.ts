@@ -2,7 +2,7 @@
 import * as abi from "../../assembly/abi.ts";
 import type { Engine } from "../engine.ts";
 import { alignUp, powerOfTwo } from "../layout.ts";
-import { type DriverSettings, ETHERNET_HEADER, piecesOf } from "./driver-options.ts";
+import { type DriverSettings, ETHERNET_HEADER, isZeroCopy, piecesOf } from "./driver-options.ts";
 import { type Bump, setWords, stride } from "./places.ts";
 
 const KINDS = {
@@ -41,10 +41,13 @@ export function planApplication(
   frames: number,
   longest: number,
 ): ApplicationPlan | null {
-  const { application, record, ringSize, batch, sgs } = settings;
+  const { application, record, receives, ringSize, batch, hold, sgs } = settings;
   if (application.kind === "none") return null;
-  const ownPackets = { count: ringSize + batch, bytes: stride(record.headerBytes + longest) };
   const none = { count: 0, bytes: 0 };
+  // What is received is in the driver's own buffers where it is copied.
+  const ownPackets = receives
+    ? none
+    : { count: ringSize + batch, bytes: stride(record.headerBytes + longest) };
   const plan: ApplicationPlan = {
     frames: { ...none, at: 0 },
     zeroCopy: false,
@@ -56,17 +59,19 @@ export function planApplication(
     mapped: none,
   };
   if (application.kind !== "socket") {
-    plan.zeroCopy = application.kind === "af-packet-zc" || application.kind === "xsk";
+    plan.zeroCopy = isZeroCopy(application);
     if (plan.zeroCopy) {
       plan.packets = none;
       // A frame of a packet socket's ring has room for the device header in front of its packet.
-      if (sgs > 1 || application.kind === "xsk") plan.headerBytes = record.headerBytes;
+      if (!receives && (sgs > 1 || application.kind === "xsk")) plan.headerBytes = record.headerBytes;
     }
-    // Every packet of a pass has a frame, or several, so that what is sent is written once.
-    const least = ringSize + batch;
-    const count = frames === 0 ? least : frames * Math.ceil(least / frames);
+    // What a ring and a burst have, and what the program holds back.
+    const least = ringSize + batch + (receives ? hold : 0);
+    // Every packet that is sent has a frame, or several, so that it is written once.
+    const count = receives || frames === 0 ? least : frames * Math.ceil(least / frames);
     if (application.kind === "xsk" || application.kind === "xsk-copy") {
-      plan.entries = application.entries;
+      // A program that receives has all of its chunks in the fill ring at first.
+      plan.entries = receives ? Math.max(application.entries, powerOfTwo(count)) : application.entries;
       const at = abi.XDP_PACKET_HEADROOM;
       plan.frames = { count, bytes: powerOfTwo(Math.max(LEAST_CHUNK, at + longest)), at };
     } else {
@@ -98,7 +103,9 @@ function privateBytes({ frames, packets, entries }: ApplicationPlan): number {
   const rings =
     entries === 0 ? 0 : 2 * ringBytes(entries, abi.XDP_ADDRESS) + 2 * ringBytes(entries, abi.XDP_DESC);
   const records = recordBytes(frames.count) + recordBytes(packets.count);
-  return rings + records + stackBytes(packets.count) + alignUp(frames.count, abi.CACHE_LINE);
+  // For each frame: whether it is the program's, a check, and a place in the list of those held back.
+  const each = (bytes: number): number => alignUp(frames.count * bytes, abi.CACHE_LINE);
+  return rings + records + stackBytes(packets.count) + each(1) + each(8) + each(8);
 }
 
 /** Writes the block of queue `index`; where it is. The packets of a pass lie in their frames then. */
@@ -133,6 +140,8 @@ export function writeApplication(
     [wasm.APP_PACKET_STRIDE, packets.bytes],
     [wasm.APP_PACKET_COUNT, packets.count],
     [wasm.APP_PACKET_RECORDS, scratch.take(recordBytes(packets.count))],
+    [wasm.APP_HOLD, settings.hold],
+    [wasm.APP_CHECKS, scratch.take(alignUp(8 * frames.count, abi.CACHE_LINE))],
     [wasm.APP_FREE, scratch.take(stackBytes(packets.count))],
     [wasm.APP_HEADER, plan.headerBytes === 0 ? 0 : buffers.take(alignUp(plan.headerBytes, abi.CACHE_LINE))],
   ]);
@@ -144,6 +153,7 @@ export function writeApplication(
       [wasm.XSK_TX, scratch.take(ringBytes(entries, abi.XDP_DESC))],
       [wasm.XSK_ENTRIES, entries],
       [wasm.XSK_CHUNK_SHIFT, Math.log2(frames.bytes)],
+      [wasm.XSK_HELD_LIST, scratch.take(alignUp(8 * frames.count, abi.CACHE_LINE))],
       [wasm.XSK_HOME, scratch.take(alignUp(frames.count, abi.CACHE_LINE))],
     ]);
   }

@@ -293,7 +293,8 @@ function featuresOf({ record, format }: DriverSettings): bigint {
 }
 
 /** Whether what is staged is mapped by its kind of buffer, or at set-up, instead of by the ring. */
-function isPremapped({ receives, record, rx, tx }: DriverSettings): boolean {
+function isPremapped({ receives, postsFrames, record, rx, tx }: DriverSettings): boolean {
   if (!record.accessPlatform) return false;
+  if (postsFrames) return true;
   return receives ? !MAPPED_BY_RING.includes(rx.kind) : tx.mapAt === "set-up";
 }

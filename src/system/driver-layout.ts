@@ -39,6 +39,11 @@ function sendsFrames({ receives, application }: DriverSettings): boolean {
   return !receives && application.kind !== "none" && application.kind !== "socket";
 }
 
+/** Whether somebody reads frames into a place of its own: the wire, or an application from its socket. */
+function readsFrames({ receives, application }: DriverSettings): boolean {
+  return !receives || application.kind === "socket";
+}
+
 function streamBytes(settings: DriverSettings, frames: number): number {
   const { receives, sgs, application } = settings;
   let record = abi.ADD_HEADER + sgs * abi.SEGMENT;
@@ -81,9 +86,9 @@ const TABLE_REACH = 2 << 20;
 
 /** Bytes that can be mapped at a time, beside what the rings have: pages, or the packets of a pass. */
 function mappedBytes(settings: DriverSettings): number {
-  const { receives, pages, queues, record, tx } = settings;
-  if (receives) return pages * abi.PAGE_SIZE;
-  if (tx.mapAt !== "set-up") return 0;
+  const { receives, postsFrames, pages, queues, record, tx } = settings;
+  if (receives && !postsFrames) return pages * abi.PAGE_SIZE;
+  if (!receives && tx.mapAt !== "set-up") return 0;
   const plans = plansOf(settings).filter((plan) => plan !== null);
   if (plans.length > 0) {
     const each = (bytes: number): number => alignUp(bytes, abi.PAGE_SIZE) + abi.PAGE_SIZE;
@@ -111,7 +116,7 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
   const streams = queues.reduce((sum, list) => sum + streamBytes(settings, list.length), 0);
   // As many tables as can be out at once, each with the header and the alignment of its block.
   const block = alignUp(Math.max(sgs, threshold) * VIRTQ_DESC_SIZE + 8, 16);
-  const target = receives ? 0 : alignUp(longest(settings), abi.CACHE_LINE);
+  const target = readsFrames(settings) ? alignUp(longest(settings), abi.CACHE_LINE) : 0;
   const places = settings.privateFrames ? { scratch: frames, buffers: 0 } : { scratch: 0, buffers: frames };
   return resolveLimits({
     ...{ queueSize: ringSize, batch: staging, threshold, pages, nodes },
@@ -167,7 +172,7 @@ export class PortWriter {
       if (receives && record.headerBytes > 0) engine.bytes(ptr + VIRTIO_NET_HDR_NUM_BUFFERS, 1)[0] = 1;
       this.#places.set(frame, ptr);
     }
-    this.#target = receives ? 0 : this.#scratch.take(alignUp(longest(settings), abi.CACHE_LINE));
+    this.#target = readsFrames(settings) ? this.#scratch.take(alignUp(longest(settings), abi.CACHE_LINE)) : 0;
   }
 
   /** The port of queue `index`, whose halves are at `driver` and `device`. */
@@ -270,13 +275,14 @@ export class PortWriter {
 
   #writeBuffers(index: number): number {
     const { wasm, devices } = this.#engine;
-    const { rx, node, ringSize, hold, batch, buffersMost, sgs, descriptors, record } = this.#settings;
+    const { rx, postsFrames, node, ringSize, hold, batch, buffersMost, sgs, descriptors, record } =
+      this.#settings;
     const { kind } = rx;
     const ptr = this.#at(`port ${index} receive buffers`);
     this.#set(ptr, [
       [wasm.RX_RING_PAGES, this.#at("page control")],
       [wasm.RX_RING_SPACE, devices[0].space],
-      [wasm.RX_RING_KIND, RX_KINDS.indexOf(kind)],
+      [wasm.RX_RING_KIND, postsFrames ? abi.RX_FRAMES : RX_KINDS.indexOf(kind)],
       [wasm.RX_RING_NODE, node],
       [wasm.RX_RING_HEADROOM, HEADROOM[kind]],
       [wasm.RX_RING_BUFFER_BYTES, bufferBytes(rx, record.headerBytes, sgs)],

@@ -31,7 +31,7 @@ export interface DriverBenchOptions {
   rx?: RxKind;
   /** Packets that the consumer of a queue holds back; `all`: until the end of the pass. Default 0. */
   hold?: number | "all";
-  /** In which order the consumer drops what it holds. Default `in-order`. */
+  /** In which order the consumer drops what it holds. Default `in-order`; a program gives its frames back in order always. */
   drop?: "in-order" | "random";
   /** Seeds random drops, from 1 on. Default 1. */
   seed?: number;
@@ -88,6 +88,8 @@ export interface DriverSettings {
   /** Whether the frames of a pass lie where no device reaches them: the wire's, or an application's. */
   privateFrames: boolean;
   receives: boolean;
+  /** Whether the posted buffers are frames of the application, whatever the record says of receive buffers. */
+  postsFrames: boolean;
   dma: DmaBackend;
   queues: readonly (readonly Uint8Array[])[];
   tx: TxPolicy;
@@ -133,8 +135,9 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const ringSize = whole("ringSize", options.ringSize ?? 256, 1, 32768);
   const frames = queues.reduce((most, list) => Math.max(most, list.length), 0);
   if (frames === 0) throw new ConfigError("queues has no frame; at least one is needed");
-  const rx = receivePolicy(options);
   const application = applicationOf(options, record);
+  const postsFrames = receives && isZeroCopy(application);
+  const rx = postsFrames ? framePolicy(options) : receivePolicy(options);
   const sgs = receives
     ? elementsOf(rx)
     : Math.max(leastElements(record), whole("sg", options.sg ?? 1, 1, ringSize));
@@ -158,14 +161,16 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const refillAt = refillThreshold(rx, ringSize, descriptors);
   const posted = Math.floor((ringSize - refillAt + 1) / descriptors);
   const sent = Math.max(0, Math.floor((ringSize - record.tx.stopBelow) / descriptors)) + 1;
-  const { packetPages, ...frame } = frameLimits(rx, record.headerBytes, queues, posted);
+  const { packetPages, ...frame } = postsFrames
+    ? frameBuffers(queues)
+    : frameLimits(rx, record.headerBytes, queues, posted);
   const most = receives ? Math.max(1, Math.floor(posted / frame.buffersMost)) : sent;
   const batch = Math.min(whole("batch", options.batch ?? 32, 1, 32768), most);
   const nodes = options.nodes ?? 1;
   return {
     ...{ record, receives, queues, rx, hold, ringSize, batch, sgs, descriptors, flattens, refillAt, nodes },
     ...frame,
-    ...{ application, privateFrames: receives || application.kind === "socket" },
+    ...{ postsFrames, application, privateFrames: receives || application.kind === "socket" },
     staging: receives ? Math.min(batch * frame.buffersMost, Math.floor(ringSize / descriptors)) : batch,
     tx: record.tx,
     host: receives ? record.host.rx : record.host.tx,
@@ -180,13 +185,30 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
     touch: options.touch ?? "copy",
     traceOps: options.traceOps ?? 0,
     poolBytes: options.poolBytes ?? 0,
-    pages: receives
-      ? (options.pages ??
-        nodes * queues.length * pagesNeeded(rx.kind, ringSize, (hold + batch) * packetPages))
-      : 0,
+    // Without packets in pages the allocator has one for each node, so that there is one to check.
+    pages: !receives
+      ? 0
+      : postsFrames
+        ? nodes
+        : (options.pages ??
+          nodes * queues.length * pagesNeeded(rx.kind, ringSize, (hold + batch) * packetPages)),
     node: whole("node", options.node ?? 0, 0, nodes - 1),
     reserve: options.reserve ?? 0,
   };
+}
+
+/** Frames are buffers of one element that are mapped at set-up and hold any packet of the run. @throws ConfigError */
+function framePolicy({ record, rx, refillAt }: DriverBenchOptions): RxPolicy {
+  if (rx !== undefined && rx !== record.rx.kind) {
+    throw new ConfigError(`rx is "${rx}", but ${record.name} receives into the frames of its application`);
+  }
+  const refill = { ...record.rx.refill, at: refillAt ?? record.rx.refill.at };
+  return { ...record.rx, kind: "premapped", sgs: 1, mergeable: false, refill };
+}
+
+function frameBuffers(queues: DriverBenchOptions["queues"]): ReturnType<typeof frameLimits> {
+  const frameMost = queues.flat().reduce((most, { length }) => Math.max(most, length), 0);
+  return { frameMost, buffersMost: 1, fragmentsMost: 1, packetPages: 1 };
 }
 
 function receivePolicy({ record, rx, rxSgs, refillAt }: DriverBenchOptions): RxPolicy {
@@ -266,6 +288,11 @@ function applicationOf({ socket }: DriverBenchOptions, record: SystemRecord): Dr
   throw new ConfigError(
     `socket is true, but ${record.name} has an application of its own (${record.application.kind}), which makes no such copy`,
   );
+}
+
+/** Whether the frames of the application are the driver's buffers. */
+export function isZeroCopy({ kind }: DriverSettings["application"]): boolean {
+  return kind === "af-packet-zc" || kind === "xsk";
 }
 
 /** Elements that a packet takes at least: a chunk has no room for a device header, whose element then is its own. */

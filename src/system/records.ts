@@ -219,6 +219,10 @@ const guest = {
 
 /** A driver on the machine itself, or in a guest, whose device is the NIC: what applications stand above. */
 const atWire = { tx: { kind: "wire" }, rx: { kind: "wire" } } as const;
+/** Where frames may span buffers, the longest arrive, too. */
+function anyFrame(rx: RxPolicy): RxPolicy {
+  return { ...rx, mergeable: true };
+}
 /** XSK_RING_PROD__DEFAULT_NUM_DESCS, XSK_RING_CONS__DEFAULT_NUM_DESCS. */
 const XSK_ENTRIES = 2048;
 
@@ -265,34 +269,34 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
   },
   "af-packet": {
     ...atNic(DRIVER_RECORDS.premapped),
+    rx: anyFrame(DRIVER_RECORDS.premapped.rx),
     name: "af-packet",
     about: "a program at a packet socket's mapped ring: the kernel copies each frame out of it, or into it",
     // net/packet/af_packet.c: tpacket_snd with tpacket_fill_skb, tpacket_rcv with skb_copy_bits.
-    directions: ["tx"],
     application: { kind: "af-packet" },
   },
   "af-packet-zc": {
     ...atNic(DRIVER_RECORDS.premapped),
+    rx: anyFrame(DRIVER_RECORDS.premapped.rx),
     name: "af-packet-zc",
     about: "a proposal: the frames of that ring are the driver's own buffers, mapped at set-up",
-    directions: ["tx"],
     application: { kind: "af-packet-zc" },
   },
   xsk: {
     ...guest,
+    rx: anyFrame(guest.rx),
     name: "xsk",
     about: "an AF_XDP socket in zero-copy mode: the program's chunks are the driver's buffers",
     // net/xdp/xsk.c: xsk_tx_peek_desc; the header has an element of its own, so that every packet takes a table.
-    directions: ["tx"],
     application: { kind: "xsk", entries: XSK_ENTRIES },
     host: atWire,
   },
   "xsk-copy": {
     ...guest,
+    rx: anyFrame(guest.rx),
     name: "xsk-copy",
     about: "the same in copy mode: the kernel copies what is in a chunk",
     // net/xdp/xsk.c: xsk_generic_xmit, xsk_rcv.
-    directions: ["tx"],
     application: { kind: "xsk-copy", entries: XSK_ENTRIES },
     host: atWire,
   },

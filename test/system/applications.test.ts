@@ -9,12 +9,16 @@ const FRAMES = [64, 255, 256, 1518, 9000, 65_550];
 /** Copies of the payload, by systems.md's table of paths. */
 const COPIES = { "af-packet": 1, "af-packet-zc": 0, xsk: 0, "xsk-copy": 1 } as const;
 
-describe.each(Object.entries(COPIES))("%s transmits", (name, copies) => {
-  describe.each(RING_FORMATS)("on a %s ring", (format) => {
+const WAYS = (["tx", "rx"] as const).flatMap((direction) =>
+  RING_FORMATS.map((format) => ({ direction, format })),
+);
+
+describe.each(Object.entries(COPIES))("%s", (name, copies) => {
+  describe.each(WAYS)("$direction on a $format ring", (way) => {
     test.each(FRAMES)("frames of %d bytes, each copied as often as its path says", async (bytes) => {
       const frames = framesOf(bytes, 50);
       const bench = await driverBench({
-        ...{ driver: SYSTEM_RECORDS[name], direction: "tx", format, queues: [frames], ringSize: 64 },
+        ...{ driver: SYSTEM_RECORDS[name], ...way, queues: [frames], ringSize: 128, batch: 3 },
       });
       expect(bench.digests()).toEqual([digestOf(frames)]);
       const rates = ratesOf(bench);
