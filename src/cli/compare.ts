@@ -2,10 +2,12 @@
 import { realpathSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
+import { atMtu, DEFAULT_MTU } from "../compare/mtu.ts";
 import { toJson } from "../compare/report/json.ts";
 import { toTable } from "../compare/report/table.ts";
 import type { Comparison } from "../compare/result.ts";
 import { type CompareOptions, compare } from "../compare/runner.ts";
+import type { Traffic } from "../net/traffic.ts";
 import { DIRECTIONS } from "../system/records.ts";
 import type { CompareFlags } from "./compare-options.ts";
 import { type Context, EXIT } from "./context.ts";
@@ -29,12 +31,13 @@ export async function runCompare(
   for (const path of [flags.json, flags.html]) if (path !== undefined) await checkWritable(path);
   const { traffics, warnings } = await openTraffic({ ...flags, lenient: flags.lenient ?? false });
   for (const warning of warnings) stderr.write(`vring: ${warning}\n`);
+  const passing = await Promise.all(traffics.map((traffic) => throughMtu(traffic, flags, module)));
 
   let progress: Progress | undefined;
   let comparison: Comparison;
   try {
     comparison = await compare(
-      traffics,
+      passing,
       toOptions(flags, compared),
       { machine: machine(), module },
       {
@@ -115,10 +118,24 @@ function toOptions(flags: CompareFlags, compared: Compared | undefined): Compare
   };
 }
 
-/** Where the packets came from, for the record. */
-function source({ frames, seed, pcap, lenient }: CompareFlags): Record<string, unknown> {
-  if (frames !== undefined) return { frames, seed };
-  return pcap === undefined ? {} : { pcap, lenient: lenient ?? false };
+/** What goes through of the traffic, where an MTU or offloads were asked for. */
+async function throughMtu(
+  traffic: Traffic,
+  { mtu, offloads }: CompareFlags,
+  module: Context["module"],
+): Promise<Traffic> {
+  if (mtu === undefined && offloads === undefined) return traffic;
+  return atMtu(traffic, { mtu: mtu ?? DEFAULT_MTU, offloads: offloads !== "off", module });
+}
+
+/** Where the packets came from, for the record, and what they went through. */
+function source({ frames, seed, pcap, lenient, mtu, offloads }: CompareFlags): Record<string, unknown> {
+  return {
+    ...(frames === undefined ? {} : { frames, seed }),
+    ...(pcap === undefined ? {} : { pcap, lenient: lenient ?? false }),
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(offloads === undefined ? {} : { offloads }),
+  };
 }
 
 function machine(): { node: string; v8: string; cpu: string; cores: number } {

@@ -1,4 +1,6 @@
 /** The options of `vring compare` that go with `--drivers` and `--systems`, and which of the others then make sense. */
+
+import { DEFAULT_MTU, LEAST_MTU, MOST_MTU } from "../compare/mtu.ts";
 import { type Hold, MOST_HELD, MOST_TRACED, type SystemDimensions } from "../compare/system-arms.ts";
 import { DMA_BACKENDS, type DmaBackend } from "../names.ts";
 import { QUEUE_COUNTS } from "../net/flows.ts";
@@ -26,6 +28,8 @@ export interface SystemFlags {
   queues: number[];
   direction: Direction | "both";
   traceOps?: number;
+  mtu?: number;
+  offloads?: (typeof SWITCH)[number];
 }
 
 /** What `--drivers` or `--systems` names. */
@@ -36,6 +40,7 @@ const DRIVERS = Object.values(SYSTEM_RECORDS)
   .map((record) => record.name);
 const BACKENDS = Object.keys(DMA_BACKENDS) as DmaBackend[];
 const DROPS = ["in-order", "random"] as const;
+const SWITCH = ["on", "off"] as const;
 /** Every system, compared with this one unless others are named before. */
 const ALL = "all";
 const USUAL_BASELINE = "vhost-net";
@@ -44,7 +49,10 @@ const USUAL_BASELINE = "vhost-net";
 const DEFAULTS = {
   drivers: { ring: ["split"], tables: ["heap"], sg: [2], touch: ["copy"] },
   // The wire's DMA is not the CPU's work, and each system has its backend.
-  systems: { ring: ["split"], tables: ["freelist"], sg: [2], touch: ["none"], dma: [] },
+  systems: {
+    ...{ ring: ["split"], tables: ["freelist"], sg: [2], touch: ["none"], dma: [] },
+    ...{ mtu: DEFAULT_MTU, offloads: "on" },
+  },
 } as const;
 
 /** With the defaults and three drivers the whole takes about a minute: 24 cases, 21 rounds of 0.1 s. */
@@ -64,6 +72,12 @@ export function addSystemOptions(add: AddOption): void {
   add("--drop <order>", `in which order it drops them: ${DROPS.join(", ")}`, name(DROPS), "in-order");
   add("--queues <list>", "queue pairs that flows are spread over", list(oneOf(QUEUE_COUNTS)), [1]);
   add("--direction <way>", "tx, rx or both", name([...DIRECTIONS, "both"] as const), "both");
+  add("--mtu <bytes>", "most bytes of a packet; default: 1500", integer(LEAST_MTU, MOST_MTU));
+  add(
+    "--offloads <switch>",
+    "on: longer frames pass whole, as with segmentation and coalescing by NICs; off: software cuts them",
+    name(SWITCH),
+  );
   add("--trace-ops <n>", "record and print the first operations of each case", integer(1, MOST_TRACED));
 }
 
@@ -79,6 +93,8 @@ const WITH_SYSTEMS: Options = {
   queues: "--queues",
   direction: "--direction",
   traceOps: "--trace-ops",
+  mtu: "--mtu",
+  offloads: "--offloads",
 };
 const ABOUT_RECEIVE: Options = { rx: "--rx", hold: "--hold", drop: "--drop" };
 const ABOUT_TRANSMIT: Options = { sg: "--sg", tables: "--tables", threshold: "--threshold" };
@@ -99,7 +115,7 @@ export function settleFlags(flags: CompareFlags, given: Given): { flags: Compare
   }
   const settled = { ...flags };
   for (const [option, value] of Object.entries(DEFAULTS[compared.as])) {
-    if (!given(option as keyof CompareFlags)) Object.assign(settled, { [option]: [...value] });
+    if (!given(option as keyof CompareFlags)) Object.assign(settled, { [option]: structuredClone(value) });
   }
   const wrong = contradiction(settled, compared, given, first);
   if (wrong !== undefined) throw new UsageError(wrong);

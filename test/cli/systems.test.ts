@@ -32,7 +32,7 @@ type SystemComparison = Omit<Comparison, "cases"> & { cases: SystemCaseResult[];
 
 async function compared(...args: string[]): Promise<SystemComparison> {
   const path = join(folder, "a.json");
-  const { code, stdout, stderr } = await vring("compare", ...args, ...QUICK, "--json", path);
+  const { code, stdout, stderr } = await vring("compare", ...QUICK, ...args, "--json", path);
   expect([code, stderr]).toEqual([0, ""]);
   return { ...JSON.parse(readFileSync(path, "utf8")), stdout };
 }
@@ -107,6 +107,17 @@ describe("the options of systems reach the comparison:", () => {
     for (const { ratio } of cases) expect(ratio.baseline).toBe("vhost-net/direct/tx");
   });
 
+  test("--offloads off has software cut to --mtu what is longer, and on passes it whole", async () => {
+    const args = ["--systems", "vhost-net", "--direction", "tx", "--frames", "4000", "--mtu", "1000"];
+    const frames = async (offloads: string) => {
+      const { cases, options, workload } = await compared(...args, "--offloads", offloads);
+      expect(options).toMatchObject({ mtu: 1000, offloads });
+      expect(cases[0].notes[0]).toMatch(/^1020 of 1020 frames are longer than an MTU of 1000/);
+      return workload.packets;
+    };
+    expect([await frames("on"), await frames("off")]).toEqual([1020, 5 * 1020]);
+  });
+
   test("those that are named before `all` come first, and are what all are compared with", async () => {
     const { cases } = await compared("--systems", "sriov-vf,all", "--direction", "rx");
     expect(cases[0].id).toBe("sriov-vf/rx");
@@ -123,6 +134,9 @@ describe("one line and exit code 2 are what one gets for", () => {
       "--systems vhost-net,qemu-virtio-net --dma swiotlb",
       /--dma: vhost-net, qemu-virtio-net hand out physical addresses and map nothing/,
     ],
+    ["an MTU too small", "--systems all --mtu 67", /--mtu: "67" is not possible; .* from 68 to 65535 is/],
+    ["offloads by halves", "--systems all --offloads half", /--offloads: "half" is not possible; on, off are/],
+    ["an MTU of bare rings", "--mtu 1500", /--mtu goes with --drivers or --systems/],
     ["aligned buffers", "--systems all --align", /--align goes without --systems/],
     [
       "tables where nothing is transmitted",
