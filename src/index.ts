@@ -94,6 +94,7 @@ export {
   type PathCounters,
 } from "./system/driver-bench.ts";
 export { type Operation, operationLines } from "./system/operations.ts";
+export { parseSystem } from "./system/parse-record.ts";
 export {
   type Application,
   atNic,
@@ -112,5 +113,6 @@ export {
   type SystemRecord,
   type TxPolicy,
 } from "./system/records.ts";
+export { copiesOf, type Leg, type Step, type WayCopies, wayOf } from "./system/way.ts";
 export { connectInProcess, type InProcessOptions } from "./transport/in-process.ts";
 export { VirtioDevice } from "./virtio-device.ts";

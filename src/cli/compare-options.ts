@@ -43,6 +43,13 @@ const ringSizes = list(integer(1, VIRTQ_MAX_SIZE));
 /** Adds an option whose value is parsed, with its default if it has one. */
 export type AddOption = <T>(flags: string, description: string, parse: Parser<T>, value?: T) => void;
 
+/** Adds an option that may be given several times; its value is the list of theirs. */
+export function addRepeated(command: Command, flags: string, description: string): Command {
+  return command.addOption(
+    new Option(flags, description).argParser((text, before: string[] = []) => [...before, text]),
+  );
+}
+
 /** With the defaults the whole takes about a minute on two slow cores: 24 cases, 21 rounds of 0.1 s. */
 export function addCompareOptions(command: Command): Command {
   const add: AddOption = (flags, description, parse, value) => {
@@ -69,6 +76,11 @@ export function addCompareOptions(command: Command): Command {
   add("--seed <n>", "seed of generated frames", integer(0, 2 ** 32 - 1), 1);
   add("--json <file>", "write the result as JSON, also what is complete when interrupted", anything);
   add("--html <file>", "write the result as a page with charts, also when interrupted", anything);
+  addRepeated(
+    command,
+    "--system-file <file>",
+    "a record of your own, compared beside the others; repeatable",
+  );
   return command
     .option("--align", "start every buffer at a 4 KiB boundary, which aliases in the cache")
     .option("--lenient", "use what is whole of a capture that ends too early")

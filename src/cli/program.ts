@@ -3,11 +3,12 @@ import { Command, CommanderError } from "commander";
 import { CompareFailure, CompareInputError } from "../compare/errors.ts";
 import { CaptureError } from "../net/pcap.ts";
 import { runCompare } from "./compare.ts";
-import { addCompareOptions, type CompareFlags } from "./compare-options.ts";
+import { addCompareOptions, addRepeated, type CompareFlags } from "./compare-options.ts";
 import { type Context, EXIT } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { OutputFileError } from "./files.ts";
 import { type Compared, settleFlags } from "./system-options.ts";
+import { runSystems, type SystemsFlags } from "./systems.ts";
 
 const INPUT_ERRORS = [UsageError, CaptureError, CompareInputError, OutputFileError];
 
@@ -66,6 +67,13 @@ function createProgram(
     );
     return compare(flags, compared);
   });
+  const systems = program
+    .command("systems")
+    .allowExcessArguments(false)
+    .description("Every system that can be compared: who copies what, and what it is made of.")
+    .option("--json", "as JSON, with each record and the way of a packet through it");
+  addRepeated(systems, "--system-file <file>", "a record of your own, listed beside the others; repeatable");
+  systems.action((flags: SystemsFlags) => runSystems(flags, context));
   return program;
 }
 

@@ -13,14 +13,17 @@ import {
   type RxKind,
   SYSTEM_RECORDS,
   type SystemRecord,
+  systemsNamed,
 } from "../system/records.ts";
 import type { AddOption, CompareFlags } from "./compare-options.ts";
 import { UsageError } from "./errors.ts";
+import { readSystems } from "./system-files.ts";
 import { anything, integer, list, name, nameOr, oneOf } from "./values.ts";
 
 export interface SystemFlags {
   drivers?: string[];
   systems?: string[];
+  systemFile?: string[];
   dma: DmaBackend[];
   rx?: RxKind[];
   hold: Hold[];
@@ -93,6 +96,7 @@ const WITH_SYSTEMS: Options = {
   queues: "--queues",
   direction: "--direction",
   traceOps: "--trace-ops",
+  systemFile: "--system-file",
   mtu: "--mtu",
   offloads: "--offloads",
 };
@@ -122,23 +126,30 @@ export function settleFlags(flags: CompareFlags, given: Given): { flags: Compare
   return { flags: settled, compared };
 }
 
-function comparedOf({ drivers, systems }: CompareFlags): Compared | undefined {
+function comparedOf({ drivers, systems, systemFile }: CompareFlags): Compared | undefined {
   if (drivers !== undefined && systems !== undefined) {
     throw new UsageError("--drivers and --systems exclude each other; every driver is a system too");
   }
-  if (drivers !== undefined) return { systems: drivers.map(recordOf), as: "drivers", leaveOut: false };
+  if (systemFile !== undefined && systems === undefined) {
+    throw new UsageError("--system-file goes with --systems; name what to compare it with, or leave it out");
+  }
+  if (drivers !== undefined) return { systems: systemsNamed(...drivers), as: "drivers", leaveOut: false };
   if (systems === undefined) return undefined;
-  const named = systems.filter((one) => one !== ALL).map(recordOf);
-  if (!systems.includes(ALL)) return { systems: named, as: "systems", leaveOut: false };
-  const start = named.length > 0 ? named : [recordOf(USUAL_BASELINE)];
-  const every = new Set([...start, ...Object.values(SYSTEM_RECORDS)]);
-  return { systems: [...every], as: "systems", leaveOut: true };
+  const own = readSystems(systemFile ?? []);
+  const known = new Map([...Object.values(SYSTEM_RECORDS), ...own].map((record) => [record.name, record]));
+  const named = systems.filter((one) => one !== ALL).map((one) => recordOf(one, known));
+  const isAll = systems.includes(ALL);
+  const start = isAll && named.length === 0 ? [recordOf(USUAL_BASELINE, known)] : named;
+  const every = new Set([...start, ...(isAll ? known.values() : own)]);
+  return { systems: [...every], as: "systems", leaveOut: isAll };
 }
 
-function recordOf(named: string): SystemRecord {
-  if (Object.hasOwn(SYSTEM_RECORDS, named)) return SYSTEM_RECORDS[named];
-  const known = [ALL, ...Object.keys(SYSTEM_RECORDS)].join(", ");
-  throw new UsageError(`--systems: ${JSON.stringify(named)} is not possible; ${known} are`);
+function recordOf(name: string, known: ReadonlyMap<string, SystemRecord>): SystemRecord {
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  throw new UsageError(
+    `--systems: ${JSON.stringify(name)} is not possible; ${[ALL, ...known.keys()].join(", ")} are`,
+  );
 }
 
 function contradiction(

@@ -81,6 +81,11 @@ export interface CopyCounters {
    */
   headerCopyBytes: number;
   pinnedPages: number;
+  /** What a guest kernel's own socket copied, which is in none of those above. */
+  socketCopies: number;
+  socketBytes: number;
+  /** Calls with which a program woke its kernel. */
+  wakeups: number;
 }
 
 export type SystemCounters = Counters & DmaCounters & CopyCounters;

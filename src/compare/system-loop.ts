@@ -9,6 +9,7 @@ import {
 } from "../system/driver-bench.ts";
 import { leastElements } from "../system/driver-options.ts";
 import { elementsOf } from "../system/receive-buffers.ts";
+import { driverOf } from "../system/records.ts";
 import type { CaseLoop, CasePlan, Counted } from "./bench.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
 import { groupBy } from "./group.ts";
@@ -69,7 +70,7 @@ function planSystemCase(arm: SystemArm, spread: Spread, traceOps: number): CaseP
   };
   const own: SystemFields = {
     system: record.name,
-    driver: record.driver ?? record.name,
+    driver: driverOf(record),
     dma,
     rx: kind,
     hold: settings.direction === "tx" ? null : settings.hold,
@@ -109,7 +110,7 @@ function attempt<T>(id: string, action: () => T): T {
   }
 }
 
-/** Words for what can become of a packet that the far side doesn't get; every `drops` counter without is named as it is. */
+/** Words for what can become of a packet that the far side doesn't get; what is counted without is named as it is. */
 const DROPS: Readonly<Partial<Record<keyof PathCounters, string>>> = {
   dropsNoBuffer: "for want of a buffer",
   dropsTooLong: "because they are too long",
@@ -204,7 +205,7 @@ class SystemLoop implements CaseLoop {
 
   #expectNoDrops(counted: PathCounters): void {
     for (const [name, dropped] of Object.entries<number>({ ...counted })) {
-      if (!name.startsWith("drops") || dropped === 0) continue;
+      if (!/^(drops|invalid(?!ations))/.test(name) || dropped === 0) continue;
       const why = DROPS[name as keyof PathCounters] ?? `(${name})`;
       throw new CompareFailure("dropped", `${this.#arm.id}: ${dropped} packets were dropped ${why}`);
     }
@@ -258,6 +259,9 @@ function ratesOf(counted: PathCounters): SystemCounters {
     engineBytes: per(counted.engineBytes),
     interconnectBytes: per(counted.interconnectBytes),
     pinnedPages: per(counted.pinnedPages),
+    socketCopies: per(counted.socketCopies),
+    socketBytes: per(counted.socketBytes),
+    wakeups: per(counted.wakeups),
     faults: per(counted.faults),
     tableTakes: per(counted.tableTakes),
     tableHits: per(counted.tableHits),

@@ -323,7 +323,12 @@ export function directionsOf({ directions }: SystemRecord): readonly Direction[]
   return directions ?? DIRECTIONS;
 }
 
-/** Whether it is a driver and nothing else: its device half is the NIC. */
-export function isDriver({ host }: SystemRecord): boolean {
-  return host.tx.kind === "wire" && host.rx.kind === "wire";
+/** The name of the driver in a system. */
+export function driverOf({ name, driver }: DriverRecord): string {
+  return driver ?? name;
+}
+
+/** Whether it is a driver and nothing else: no application above, and its device half is the NIC. */
+export function isDriver({ application, host }: SystemRecord): boolean {
+  return application.kind === "none" && host.tx.kind === "wire" && host.rx.kind === "wire";
 }

@@ -59,6 +59,7 @@ test("the JSON has what a driver's case is and what it counts, beside all that o
     ...{ pagesAllocated: 1, pagesFreed: 1, pagesReused: 0, reuseRate: 0 },
     ...{ bounceBytes: 0, headerCopyBytes: 0, faults: 0, cpuCopies: 0, cpuBytes: 0 },
     ...{ engineCopies: 0, engineBytes: 0, interconnectBytes: 0, pinnedPages: 0 },
+    ...{ socketCopies: 0, socketBytes: 0, wakeups: 0 },
     ...{ tableTakes: 0, tableHits: 0, heapFalls: 0, directFalls: 0, localTakes: 0, remoteTakes: 0 },
     ...{ doorbells: number, interrupts: number },
   };

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -125,6 +125,91 @@ describe("the options of systems reach the comparison:", () => {
   });
 });
 
+describe("a system of the user's", () => {
+  const EXAMPLE = "examples/system.json";
+  const fileOf = (name: string, content: unknown): string => {
+    const path = join(folder, name);
+    writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
+    return path;
+  };
+
+  test("is compared beside the others, and the result holds it as it was run", async () => {
+    const { cases, systems } = await compared(
+      ...["--systems", "vhost-net", "--direction", "rx", "--system-file", EXAMPLE],
+    );
+    expect(cases.map(({ id, rx, ratio }) => [id, rx, ratio.baseline])).toEqual([
+      ["vhost-net/rx", "alloc-per-packet", "vhost-net/rx"],
+      ["vhost-net-pooled/rx", "page-pool", "vhost-net/rx"],
+    ]);
+    expect(cases[1].counters).toMatchObject({ cpuCopies: 1, pagesAllocated: 0 });
+    expect(systems?.[1]).toMatchObject({ name: "vhost-net-pooled", rx: { kind: "page-pool" } });
+  });
+
+  test("may be named, may be the baseline, and may extend one of another file", async () => {
+    const own = fileOf("own.json", { extends: "vhost-net-pooled", name: "own", directions: ["rx"] });
+    const { cases } = await compared(
+      ...["--systems", "own,vhost-net-pooled", "--system-file", EXAMPLE, "--system-file", own],
+    );
+    expect(cases.map(({ id, ratio }) => [id, ratio.baseline])).toEqual([
+      ["vhost-net-pooled/tx", "vhost-net-pooled/tx"],
+      ["own/rx", "own/rx"],
+      ["vhost-net-pooled/rx", "own/rx"],
+    ]);
+  });
+
+  test.each<[string, unknown, RegExp]>([
+    ["no JSON", "{", /a\.json: it is no JSON: /],
+    [
+      "an unknown field",
+      { extends: "vhost-net", name: "a", speed: 1 },
+      /a\.json: speed: 1 is not possible; there is/,
+    ],
+    [
+      "a contradiction",
+      { extends: "vhost-net", name: "a", dma: "swiotlb" },
+      /a\.json: dma: "swiotlb" goes with acc/,
+    ],
+    [
+      "what the engine can't run",
+      { extends: "vhost-net", name: "a", rx: { kind: "page-reuse", mergeable: true, sgs: 2 } },
+      /a\.json: /,
+    ],
+  ])("in a file with %s is one line, and nothing is run", async (_, content, message) => {
+    const path = fileOf("a.json", content);
+    const { code, stdout, stderr } = await vring("compare", "--systems", "vhost-net", "--system-file", path);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/^vring: [^\n]+\n$/);
+    expect(stderr.trimEnd()).toMatch(message);
+  });
+});
+
+describe("vring systems", () => {
+  test("lists each system with its directions, its copies and what it is about, and below what it is made of", async () => {
+    const { code, stdout } = await vring("systems", "--system-file", "examples/system.json");
+    expect(code).toBe(0);
+    for (const { name, about } of Object.values(SYSTEM_RECORDS))
+      expect(stdout).toMatch(new RegExp(`^${name} +(tx|rx|tx, rx)  .*${about.slice(-20)}$`, "m"));
+    expect(stdout).toMatch(/^qemu-virtio-net +tx, rx +1 \/ 2 /m);
+    expect(stdout).toContain(
+      "    driver virtio-net; receive buffers page-pool; dma none, physical addresses; host copy with hops 1\n",
+    );
+    expect(stdout).toMatch(/^vhost-net-pooled /m);
+  });
+
+  test("has the same as JSON, with the whole records and the ways through them", async () => {
+    const { stdout } = await vring("systems", "--json");
+    const systems = JSON.parse(stdout);
+    expect(systems.map(({ name }: { name: string }) => name)).toEqual(Object.keys(SYSTEM_RECORDS));
+    const vhost = systems.find(({ name }: { name: string }) => name === "vhost-net");
+    expect(vhost).toMatchObject({
+      ...SYSTEM_RECORDS["vhost-net"],
+      directions: ["tx", "rx"],
+      copies: { tx: { cpu: 1, engine: 0, header: false, copiedBelow: 0 } },
+    });
+    expect(vhost.way.rx.map(({ step }: { step: string }) => step)).toEqual(["dma", "cpu", "reference"]);
+  });
+});
+
 describe("one line and exit code 2 are what one gets for", () => {
   test.each<[string, string, RegExp]>([
     ["an unknown system", "--systems vhost", /--systems: "vhost" is not possible; all, .*vhost-net.* are$/],
@@ -135,7 +220,17 @@ describe("one line and exit code 2 are what one gets for", () => {
       /--dma: vhost-net, qemu-virtio-net hand out physical addresses and map nothing/,
     ],
     ["an MTU too small", "--systems all --mtu 67", /--mtu: "67" is not possible; .* from 68 to 65535 is/],
-    ["offloads by halves", "--systems all --offloads half", /--offloads: "half" is not possible; on, off are/],
+    [
+      "offloads by halves",
+      "--systems all --offloads half",
+      /--offloads: "half" is not possible; on, off are/,
+    ],
+    ["a file without systems", "--system-file examples/system.json", /--system-file goes with --systems/],
+    [
+      "a file that isn't there",
+      "--systems all --system-file gone.json",
+      /cannot read gone\.json: there is no such/,
+    ],
     ["an MTU of bare rings", "--mtu 1500", /--mtu goes with --drivers or --systems/],
     ["aligned buffers", "--systems all --align", /--align goes without --systems/],
     [

@@ -113,14 +113,14 @@ export const driverView: View = {
   ],
   counters: counterColumns(DRIVER_COUNTERS),
   baselineName,
-  concludes: (c) => (isSystemCase(c) ? `${DIRECTION[c.direction]}, ${c.driver}` : null),
+  concludes: (c) => (isSystemCase(c) ? `${DIRECTION[c.direction]}, ${c.system}` : null),
   telling: () => true,
-  shortId: own((c) => c.id.replace(`${c.driver}/`, "").replace(`/${c.direction}`, "")),
+  shortId: own((c) => c.id.replace(`${c.system}/`, "").replace(`/${c.direction}`, "")),
   published,
   charts: {
     ratioGroups: byBackend,
     facet: queues.text,
-    series: own((c) => c.driver),
+    series: own((c) => c.system),
     known: SERIES,
     place: own(placeName),
     cost: { head: "Cost of a packet", by: "place", groups: byBackend },
@@ -169,14 +169,14 @@ function byBackend(cases: CaseResult[]): Group[] {
 function baselineName(all: CaseResult[], cases: CaseResult[]): string {
   const ids = [...new Set(cases.map((c) => c.ratio.baseline))];
   const baselines = all.filter(({ id }) => ids.includes(id)).filter(isSystemCase);
-  const drivers = new Set(baselines.map(({ driver }) => driver));
+  const drivers = new Set(baselines.map(({ system }) => system));
   const inPlace = cases.every((c) => {
     const baseline = baselines.find(({ id }) => id === c.ratio.baseline);
     return (
       baseline !== undefined && dma.text(c) === baseline.dma && direction.text(c) === direction.text(baseline)
     );
   });
-  if (drivers.size === 1 && inPlace) return baselines[0].driver;
+  if (drivers.size === 1 && inPlace) return baselines[0].system;
   return ids.length === 1 ? ids[0] : "the baseline";
 }
 
@@ -197,7 +197,7 @@ function holding(hold: number | "all" | null): string {
 
 /** The complaint that the drivers' policies are an answer to; only beside both kinds of driver. */
 function published(cases: CaseResult[]): string | undefined {
-  const drivers = new Set(cases.filter(isSystemCase).map(({ driver }) => driver));
+  const drivers = new Set(cases.filter(isSystemCase).map(({ system }) => system));
   if (!drivers.has("virtio-net") || ![...drivers].some((name) => name.startsWith("i40e"))) return undefined;
   return (
     "Published elsewhere: a virtio-net physical function at 0.5 Mpps with 8 queues, against more than 1 Mpps for a " +

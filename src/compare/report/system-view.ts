@@ -25,6 +25,9 @@ const COPY_COUNTERS: Record<keyof CopyCounters, string> = {
   interconnectBytes: "interconnect bytes",
   headerCopyBytes: "header copy bytes",
   pinnedPages: "pinned pages",
+  socketCopies: "socket copies",
+  socketBytes: "socket bytes",
+  wakeups: "wakeups",
 };
 
 /** The wire's DMA is nobody's CPU work, so a comparison of paths leaves it out unless it is asked for. */
