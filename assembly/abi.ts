@@ -267,6 +267,10 @@ export const TOUCH_DIGEST: u32 = 3;
 
 /** Every payload is copied by the CPU: from a guest's buffers into the host's, or the other way. */
 export const HOST_COPY: u32 = 1;
+/** Transmit: the wire takes payloads from the guest's own pages, which are pinned meanwhile. */
+export const HOST_ZEROCOPY: u32 = 2;
+/** Bytes of the shortest frame whose payload it leaves there (VHOST_GOODCOPY_LEN). */
+export const ZEROCOPY_LEAST: u32 = 256;
 /** The NIC reads and writes the guest's own pages (path/passthru.ts). */
 export const HOST_PASSTHRU: u32 = 4;
 
@@ -305,8 +309,6 @@ export const PASSTHRU_E_ALIGNMENT: u32 = 11;
 export const PASSTHRU_E_CANCELED: u32 = 12;
 /** The NIC could not send it. */
 export const PASSTHRU_E_WIRE: u32 = 13;
-/** Transmit: the wire takes payloads from the guest's own pages, which are pinned meanwhile. */
-export const HOST_ZEROCOPY: u32 = 2;
 
 // What the wire has and is not done with (path/in-flight.ts)
 

@@ -9,7 +9,7 @@
 // A packet is copied whole, and its buffer is done with at once, when it is short, when its rest lies in too many
 // pages or can't be pinned, while too many are pending, and while too much went wrong of late.
 
-import { IN_FLIGHT_PAGES, POP_HEADER, SEGMENT } from "../abi";
+import { IN_FLIGHT_PAGES, POP_HEADER, SEGMENT, ZEROCOPY_LEAST } from "../abi";
 import { pagesTouched } from "../mem/pins";
 import { bufferRead } from "../ring/access";
 import { POP_READABLE } from "../ring/device";
@@ -30,8 +30,7 @@ import {
 } from "./in-flight";
 import { giveBack, Port, showGivenBack } from "./port";
 
-/** Bytes of the shortest frame that is not copied (VHOST_GOODCOPY_LEN), and of a head of which the guest says nothing (GOODCOPY_LEN). */
-const LEAST_FRAME: u32 = 256;
+/** Bytes of a head of which the guest says nothing (GOODCOPY_LEN). */
 const USUAL_HEAD: u32 = 128;
 /** Most packets that may be pending for another, whatever the ring's size (VHOST_MAX_PEND). */
 const MOST_PENDING: u32 = 128;
@@ -76,7 +75,7 @@ function take(port: Port, record: u32, bytes: u32): bool {
   host.readSegment = record + POP_HEADER;
   host.readOffset = 0;
   if (!read(port, buffer, port.headerBytes)) return false;
-  const selected = bytes >= LEAST_FRAME && selects(port);
+  const selected = bytes >= ZEROCOPY_LEAST && selects(port);
   packet.lent = <u32>selected;
   packet.head = selected ? headBytes(port, buffer, bytes) : bytes;
   if (!read(port, buffer + port.headerBytes, packet.head)) return false;

@@ -87,7 +87,14 @@ const RULES: readonly Rule[] = [
     !accessPlatform &&
     dma !== "direct" &&
     `dma: ${show(dma)} goes with accessPlatform true; a driver that hands out physical addresses has "direct"`,
+  ({ host, accessPlatform }) =>
+    accessPlatform &&
+    PINNING.includes(host.tx.kind) &&
+    `host.tx.kind: ${show(host.tx.kind)} pins pages by the physical addresses that a guest hands out; accessPlatform false is right`,
 ];
+
+/** Hosts that pin the guest's pages: they reach what it hands out without its mappings. */
+const PINNING = ["zerocopy"];
 
 /** @throws ConfigError */
 function checkContradictions(record: SystemRecord): void {

@@ -34,7 +34,11 @@ const application = oneKind({
   "xsk-copy": ring,
 });
 
-const hostTx = oneKind({ wire: {}, copy: { hops: whole(1, MOST_HOPS) } });
+const hostTx = oneKind({
+  wire: {},
+  copy: { hops: whole(1, MOST_HOPS) },
+  zerocopy: { wireHolds: whole(1, VIRTQ_MAX_SIZE) },
+});
 const hostRx = oneKind({ wire: {}, copy: { hops: whole(1, MOST_HOPS) } });
 
 export const systemRecord = object({

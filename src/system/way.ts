@@ -4,6 +4,7 @@
  *
  *   application | driver | device | host ... | wire          transmit goes to the right, receive to the left
  */
+import { ZEROCOPY_LEAST } from "../../assembly/abi.ts";
 import {
   type Application,
   type Direction,
@@ -60,6 +61,7 @@ const APPLICATION: Readonly<Record<Application["kind"], readonly Crossing[]>> = 
 const HOST: Kinds<HostTx | HostRx> = {
   wire: () => [DMA],
   copy: ({ hops }) => [...Array.from({ length: hops }, (): Crossing => ({ step: "cpu" })), DMA],
+  zerocopy: () => [{ step: "header", copiedBelow: ZEROCOPY_LEAST, note: "the rest pinned" }, DMA],
 };
 
 /** In the direction of the packet. @throws RangeError for a direction that the system doesn't have */

@@ -111,6 +111,11 @@ describe("one line says field, value and what would be right, for", () => {
       /^rx\.references: "bias" .* rx\.kind is "alloc-per-packet"/,
     ],
     [
+      "pages pinned behind a guest's mappings",
+      { extends: "vhost-zerocopy", accessPlatform: true },
+      /^host\.tx\.kind: "zerocopy" pins .* accessPlatform false is right$/,
+    ],
+    [
       "a backend under physical addresses",
       { dma: "swiotlb" },
       /^dma: "swiotlb" goes with accessPlatform true/,
