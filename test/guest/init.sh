@@ -15,4 +15,6 @@ echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6
 ip link set lo up
 stty -F /dev/ttyS0 -echo -onlcr
 echo "guest: ready"
-exec setsid sh -c 'exec sh < /dev/ttyS0 > /dev/ttyS0 2>&1'
+# The shell is not process 1: that one gets the orphans, and busybox's shell takes the signal of a child's end for the
+# end of its input.
+setsid sh -c 'exec sh < /dev/ttyS0 > /dev/ttyS0 2>&1'

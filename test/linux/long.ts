@@ -11,6 +11,7 @@ import { checksum, fetchFile, pktgen, serveFile } from "./traffic.ts";
 const RESETS = 20;
 /** Frames for which all of guest memory is compared. */
 const STRAY_FRAMES = 100;
+const STRAY_BYTES = 1000;
 
 /** The long tests of every second combination, so that two files share them. */
 export function testLong(remainder: number): void {
@@ -42,9 +43,13 @@ function testOne({ name, without }: Combination): void {
       await machine.ping(1, 64);
       for (const bytes of [60, 1500])
         for (const burst of [1, 32]) await sendWithPktgen(machine, { bytes, burst, count: 10_000 });
-      const { changed, stray } = await machine.strayWrites(STRAY_FRAMES, 1000);
+      const { buffers, changed, stray } = await machine.strayWrites(STRAY_FRAMES, STRAY_BYTES);
       expect(stray).toEqual([]);
-      expect(changed).toBeGreaterThan(STRAY_FRAMES * 900);
+      // A driver without mergeable buffers lends chains for 64 KiB, of which few fit into a ring: the other frames wait.
+      const delivered = Math.min(STRAY_FRAMES, buffers);
+      expect(delivered).toBeGreaterThan(0);
+      expect(changed).toBeGreaterThan(delivered * 0.9 * STRAY_BYTES);
+      expect(changed).toBeLessThan(delivered * 1.1 * STRAY_BYTES);
       await useControlQueue(machine);
       await expectEqualCounts(machine, STRAY_FRAMES);
       await resetUnderTraffic(machine);

@@ -97,7 +97,9 @@ class Machine {
     );
   }
 
+  /** The guest stops for good: what it did after it was saved, its peer would know of and it would not. */
   async save({ path }) {
+    await this.#stop();
     writeFileSync(path, new Uint8Array(await this.emulator.save_state()));
   }
 
@@ -138,9 +140,7 @@ class Machine {
 
   /** Sends `count` frames of `bytes` while the guest stands still; what that wrote outside of rings and buffers. */
   async strayWrites({ count, bytes }) {
-    const stopped = new Promise((resolve) => this.emulator.add_listener("emulator-stopped", resolve));
-    this.emulator.stop();
-    await stopped;
+    await this.#stop();
     // v86 delivers an interrupt as it is raised, and that writes to the guest's stack: it has to wait.
     const { pci } = this.cpu.devices;
     const raise = pci.raise_irq;
@@ -155,6 +155,12 @@ class Machine {
     if (raised !== undefined) pci.raise_irq(raised);
     this.emulator.run();
     return stray;
+  }
+
+  async #stop() {
+    const stopped = new Promise((resolve) => this.emulator.add_listener("emulator-stopped", resolve));
+    this.emulator.stop();
+    await stopped;
   }
 }
 

@@ -26,6 +26,12 @@ export interface PingResult {
   milliseconds: number[];
 }
 
+export interface StrayWrites {
+  buffers: number;
+  changed: number;
+  stray: string[];
+}
+
 /** Frames as the device counts them, and as they pass on the bus. */
 export interface MachineCounters {
   frames: { fromGuest: number; toGuest: number };
@@ -129,6 +135,7 @@ export class Machine {
     return this.#call("ownQueues") as Promise<string[]>;
   }
 
+  /** Saves the guest, which does not go on here. */
   async save(path: string): Promise<void> {
     await this.#call("save", { path });
   }
@@ -137,8 +144,9 @@ export class Machine {
     await this.#call("restore", { path });
   }
 
-  strayWrites(count: number, bytes: number): Promise<{ changed: number; stray: string[] }> {
-    return this.#call("strayWrites", { count, bytes }) as Promise<{ changed: number; stray: string[] }>;
+  /** Of frames that come while the guest stands still: buffers it had lent, bytes that changed, and those that may not. */
+  strayWrites(count: number, bytes: number): Promise<StrayWrites> {
+    return this.#call("strayWrites", { count, bytes }) as Promise<StrayWrites>;
   }
 
   /** Nanoseconds a packet that the guest's interface received of `count`, sent in bursts of 32 as fast as they are taken. */
@@ -161,8 +169,9 @@ export class Machine {
     await this.#call("spoilReceiveQueue");
   }
 
+  /** Ends it, unless it has ended. */
   end(): void {
-    this.#process.disconnect();
+    if (this.#process.connected) this.#process.disconnect();
   }
 
   #call(method: string, argument?: unknown): Promise<unknown> {

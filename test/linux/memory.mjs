@@ -18,9 +18,12 @@ export class Memory {
     return new DataView(wasm_memory.buffer, mem8.byteOffset, memory_size[0]);
   }
 
-  /** Runs `act`, in which the guest stands still: how many bytes changed, and which did that may not. */
+  /**
+   * Runs `act`, in which the guest stands still: how many buffers there were, how many bytes changed, and which did
+   * that may not.
+   */
   async strayWrites(nic, act) {
-    const allowed = this.#writable(nic.queue(0));
+    const { places, buffers } = this.#writable(nic.queue(0));
     const before = new Uint8Array(
       this.ram.buffer.slice(this.ram.byteOffset, this.ram.byteOffset + this.ram.byteLength),
     );
@@ -36,10 +39,10 @@ export class Memory {
       for (let at = page; at < page + 4096; at++) {
         if (before[at] === after[at]) continue;
         changed++;
-        if (!allowed.some(({ from, bytes }) => at >= from && at < from + bytes)) stray.push(at.toString(16));
+        if (!places.some(({ from, bytes }) => at >= from && at < from + bytes)) stray.push(at.toString(16));
       }
     }
-    return { changed, stray: stray.slice(0, 20) };
+    return { buffers, changed, stray: stray.slice(0, 20) };
   }
 
   /** Every descriptor of the queue points behind the end of RAM. */
@@ -49,7 +52,7 @@ export class Memory {
       ram.setBigUint64(Number(desc) + slot * DESCRIPTOR, BigInt(ram.byteLength), true);
   }
 
-  /** The device's part of the ring, and every buffer that it may write into. */
+  /** The device's part of the ring and every place that it may write into; and of how many buffers those are. */
   #writable({ format, size, addresses: { desc, driverArea, deviceArea } }) {
     const at = [desc, driverArea, deviceArea].map(Number);
     return format === "split" ? this.#split(size, ...at) : this.#packed(size, ...at);
@@ -59,9 +62,10 @@ export class Memory {
     const { ram } = this;
     const places = [{ from: used, bytes: 6 + 8 * size }];
     const end = ram.getUint16(avail + 2, true);
-    for (let index = ram.getUint16(used + 2, true); index !== end; index = (index + 1) & 0xffff)
+    let buffers = 0;
+    for (let index = ram.getUint16(used + 2, true); index !== end; index = (index + 1) & 0xffff, buffers++)
       this.#chain(desc, ram.getUint16(avail + 4 + 2 * (index % size), true), places);
-    return places;
+    return { places, buffers };
   }
 
   #chain(table, head, places) {
@@ -79,10 +83,12 @@ export class Memory {
       { from: desc, bytes: size * DESCRIPTOR },
       { from: device, bytes: 4 },
     ];
+    let buffers = 0;
     for (let slot = 0; slot < size; slot++) {
       const { from, bytes, flags } = this.#packedDescriptor(desc + slot * DESCRIPTOR);
       // Both bits alike: used, or never available.
       if (((flags & AVAIL) !== 0) === ((flags & USED) !== 0)) continue;
+      if (!(flags & NEXT)) buffers++;
       if (!(flags & INDIRECT)) {
         if (flags & WRITE) places.push({ from, bytes });
         continue;
@@ -92,7 +98,7 @@ export class Memory {
         if (element.flags & WRITE) places.push(element);
       }
     }
-    return places;
+    return { places, buffers };
   }
 
   #descriptor(at) {
