@@ -3,9 +3,11 @@
 // ends well: there is nothing to test then.
 //
 //   --full          the long tests on every combination of features, not on four of them
+//   --minutes N     ends the run, which has failed then, after this long: 12 if nothing is said, or 60 with --full
 //   -t NAME         only the tests whose names hold this
 //   --report FILE   {passed, failed, skipped} as JSON, for CI
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,11 +17,18 @@ import { buildGuest, GuestUnavailable } from "../test/guest/build.mjs";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const { values, positionals } = parseArgs({
-  options: { full: { type: "boolean" }, report: { type: "string" }, name: { type: "string", short: "t" } },
+  options: {
+    full: { type: "boolean", default: false },
+    minutes: { type: "string" },
+    report: { type: "string" },
+    name: { type: "string", short: "t" },
+  },
   allowPositionals: true,
 });
 
-if (haveGuest()) run();
+const minutes = Number(values.minutes ?? (values.full ? 60 : 12));
+
+if (haveGuest()) await run();
 
 function haveGuest() {
   try {
@@ -33,17 +42,27 @@ function haveGuest() {
   }
 }
 
-function run() {
+async function run() {
   const folder = mkdtempSync(join(tmpdir(), "vring-linux-"));
   const output = join(folder, "tests.json");
   const vitest = join("node_modules", "vitest", "vitest.mjs");
   const options = ["run", "--config", "test/linux/vitest.config.ts", ...positionals];
   if (values.name !== undefined) options.push("-t", values.name);
   const reporters = ["--reporter=verbose", "--reporter=json", `--outputFile.json=${output}`];
-  const { status } = spawnSync(process.execPath, [vitest, ...options, ...reporters], {
-    stdio: "inherit",
+  // A process group of its own, so that what hangs can be ended together with all the guests.
+  const tests = spawn(process.execPath, [vitest, ...options, ...reporters], {
+    stdio: ["ignore", "inherit", "inherit"],
+    detached: true,
     env: { ...process.env, VRING_LINUX_FULL: values.full ? "1" : "0" },
   });
+  const end = () => process.kill(-tests.pid, "SIGKILL");
+  const timer = setTimeout(() => {
+    console.log(`the Linux tests were ended: they took more than ${minutes} minutes`);
+    end();
+  }, minutes * 60_000);
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, end);
+  const [status] = await once(tests, "exit");
+  clearTimeout(timer);
   report(countsOf(output, status));
   rmSync(folder, { recursive: true });
   process.exitCode = status ?? 1;

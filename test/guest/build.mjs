@@ -32,6 +32,9 @@ const ON_DEMAND = ["net/core/pktgen"];
 const CMDLINE =
   "console=ttyS0 tsc=reliable mitigations=off random.trust_cpu=on cryptomgr.notests quiet loglevel=3";
 
+/** Milliseconds after which packages that don't come can't be had. */
+const APT_TIMEOUT = 300_000;
+
 /** The guest can't be had on this machine; the message says why. */
 export class GuestUnavailable extends Error {}
 
@@ -142,6 +145,7 @@ function run(command, ...args) {
     cwd: join(apt, "packages"),
     env: { ...process.env, APT_CONFIG: join(apt, "apt.conf"), LC_ALL: "C" },
     maxBuffer: 1 << 30,
+    timeout: APT_TIMEOUT,
   });
   if (result.error) throw new GuestUnavailable(`${command} can't be run: ${result.error.message}`);
   return {
