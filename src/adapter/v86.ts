@@ -114,8 +114,8 @@ export class NetworkCard {
   readonly #frames: FramePort;
   readonly #transport: PciTransport;
   readonly #written: WrittenPages;
-  /** v86's name for the card's events: net0, or net1 beside its ne2k. */
-  readonly #events: string;
+  /** v86's name of the event that carries a frame of the guest's. A name put together for each would cost more than the copy. */
+  readonly #sendEvent: string;
   readonly #id: number;
   readonly #receiving = new Turn(() => this.#deliver());
   readonly #sending = new Turn(() => this.#send());
@@ -147,8 +147,10 @@ export class NetworkCard {
     );
     this.core.connect(this.#transport);
 
-    this.#events = `net${cpu.devices.net ? 1 : 0}`;
-    displaceOwnCard(cpu, `${this.#events}-receive`);
+    // net0, or net1 beside v86's ne2k.
+    const events = `net${cpu.devices.net ? 1 : 0}`;
+    this.#sendEvent = `${events}-send`;
+    displaceOwnCard(cpu, `${events}-receive`);
     this.#id = installPci(cpu, this.#transport, { kind: this.core.deviceId, classCode: ETHERNET_CONTROLLER });
     installState(cpu, {
       engine,
@@ -156,8 +158,8 @@ export class NetworkCard {
       reset: () => this.#transport.reset(),
       settle: () => this.settle(),
     });
-    cpu.bus.register(`${this.#events}-receive`, (frame: Uint8Array) => this.#frameReceived(frame), this);
-    cpu.bus.send(`${this.#events}-mac`, macText(this.mac));
+    cpu.bus.register(`${events}-receive`, (frame: Uint8Array) => this.#frameReceived(frame), this);
+    cpu.bus.send(`${events}-mac`, macText(this.mac));
   }
 
   /** Packets that the driver got and has sent, as it counts them; and everything else by the names of ethtool -S. Allocates. */
@@ -221,7 +223,7 @@ export class NetworkCard {
 
   #frameSent(frame: Uint8Array): void {
     const { bus } = this.#cpu;
-    bus.send(`${this.#events}-send`, frame);
+    bus.send(this.#sendEvent, frame);
     bus.send("eth-transmit-end", [frame.length]);
   }
 
