@@ -95,6 +95,13 @@ export class Port {
   /** Packets of more elements are copied into one buffer of `flat`, a stack of them; 0: never. */
   flattenAbove: u32;
   flat: u32;
+  /** After how many packets the driver shows what it added; 0: once a burst. */
+  publishEvery: u32;
+  /** Packets of one element that share a buffer, at most, and the bytes of a frame up to which they do; 1: none. */
+  packTo: u32;
+  packBytes: u32;
+  /** Packets of the buffer that could not be added (multi-packet.ts). */
+  refusedPackets: u32;
 
   // Receive policy
   rx: RxRing;

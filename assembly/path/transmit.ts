@@ -22,6 +22,7 @@ import { traceOp } from "../mem/trace";
 import { isLive } from "../ring/queue";
 import { appDone, appSends, appTransmitClose, appTransmitOpen } from "./app-transmit";
 import { hostTakes } from "./host-transmit";
+import { addMultiPacket, wireTakesEach } from "./multi-packet";
 import {
   appOf,
   burstPackets,
@@ -45,25 +46,21 @@ export function transmitBurst(port: Port): u32 {
   else if (port.reclaimAt == RECLAIM_THRESHOLD && port.driver.numFree < port.reclaimBelow) takeBack(port);
 
   const count = room(port);
-  const added = appOf(port)
-    ? appSends(port, count)
-    : port.flattenAbove
-      ? addFlat(port, count)
-      : addStream(port, count);
+  const added = addAndShow(port, count);
   traceOp(port.driver.space.trace, OP_TRANSMIT, added, port.driver.numFree);
-  driverPublish(port);
   let dealt = appOf(port) ? port.app.dealt : added;
   if (appOf(port)) {
     if (count < burstPackets(port)) port.ringFull++;
   } else if (added < count && port.driver.refusal == R_DMA_MAP_FAILED) {
-    // What can't be mapped is dropped, as virtio-net and i40e both do.
-    port.cursor = pastRecord(port.cursor);
-    port.dropsMapFailed++;
-    dealt++;
+    // What can't be mapped is dropped, as virtio-net and i40e both do, and what shares its buffer.
+    const lost = port.packTo > 1 ? port.refusedPackets : 1;
+    for (let k: u32 = 0; k < lost; k++) port.cursor = pastRecord(port.cursor);
+    port.dropsMapFailed += lost;
+    dealt += lost;
   } else if (added < burstPackets(port)) port.ringFull++;
 
   const got = devicePop(port, port.batch);
-  const sent = hostOf(port) ? hostTakes(port, got) : wireTakes(port, got);
+  const sent = takes(port, got);
   if (port.reclaimAt == RECLAIM_COMPLETION) takeBack(port);
   chargeTo(port);
   // What a broken queue has of a burst stays to be moved, so that nobody takes it for sent.
@@ -74,6 +71,37 @@ export function transmitBurst(port: Port): u32 {
   return dealt + got + (hostOf(port) ? port.host.shown : 0);
 }
 
+/** Adds up to `count` packets, and shows them to the device as often as the policy says. */
+@inline
+function addAndShow(port: Port, count: u32): u32 {
+  const every = port.publishEvery || count;
+  let added: u32 = 0;
+  let wanted: u32;
+  let now: u32;
+  do {
+    wanted = min(every, count - added);
+    now = add(port, wanted);
+    added += now;
+    driverPublish(port);
+  } while (now == wanted && added < count);
+  return added;
+}
+
+@inline
+function add(port: Port, count: u32): u32 {
+  if (appOf(port)) return appSends(port, count);
+  if (port.flattenAbove) return addFlat(port, count);
+  if (port.premapped) syncStream(port, count);
+  return port.packTo > 1 ? addMultiPacket(port, count) : addStream(port, count);
+}
+
+/** What is at the far end takes `count` popped buffers. */
+@inline
+function takes(port: Port, count: u32): bool {
+  if (hostOf(port)) return hostTakes(port, count);
+  return port.packTo > 1 ? wireTakesEach(port, count) : wireTakes(port, count);
+}
+
 /** Packets that a burst may add: it pauses when a packet of the worst case might not fit any more. */
 @inline
 function room(port: Port): u32 {
@@ -81,11 +109,10 @@ function room(port: Port): u32 {
   const wanted = burstPackets(port);
   // With nothing under way no completion would wake the queue, so one packet is tried.
   if (free < port.stopBelow) return port.driver.outstanding ? 0 : min(wanted, 1);
-  return min(wanted, (free - port.stopBelow) / port.descriptors + 1);
+  return min(wanted, ((free - port.stopBelow) / port.descriptors + 1) * port.packTo);
 }
 
 function addStream(port: Port, count: u32): u32 {
-  if (port.premapped) syncStream(port, count);
   const added = driverAdd(port, port.cursor, count);
   port.cursor = port.driver.cursor;
   return added;

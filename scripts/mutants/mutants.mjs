@@ -29,6 +29,8 @@ const TESTS = {
   rx: ["path/receive", "system/receive"],
   tx: ["system/transmit"],
   hosts: ["system/host-paths", "system/host-zerocopy"],
+  merge: ["path/merge", "system/long-frames"],
+  bulk: ["system/transmit-bulk"],
   iommu: ["dma/iova", "dma/page-table", "dma/iotlb", "dma/flush-queue", "dma/iommu"],
   parse: ["net/parse", "net/kernel-segmentation"],
   checksum: ["net/checksum", "net/kernel-segmentation"],

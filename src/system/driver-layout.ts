@@ -104,7 +104,8 @@ function mappedBytes(settings: DriverSettings): number {
 
 /** What an engine for these settings has to reserve. */
 export function driverLimits(settings: DriverSettings): EngineLimits {
-  const { queues, receives, ringSize, staging, sgs, threshold, hold, pages, nodes, dma, traceOps } = settings;
+  const { queues, receives, ringSize, staging, elements, threshold, hold, pages, nodes, dma, traceOps } =
+    settings;
   const frames = sendsFrames(settings) ? 0 : framesBytes(settings);
   const application = { buffers: 0, scratch: 0 };
   for (const plan of plansOf(settings)) {
@@ -115,12 +116,12 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
   const host = hostSlots(settings);
   const streams = queues.reduce((sum, list) => sum + streamBytes(settings, list.length), 0);
   // As many tables as can be out at once, each with the header and the alignment of its block.
-  const block = alignUp(Math.max(sgs, threshold) * VIRTQ_DESC_SIZE + 8, 16);
+  const block = alignUp(Math.max(elements, threshold) * VIRTQ_DESC_SIZE + 8, 16);
   const target = readsFrames(settings) ? alignUp(longest(settings), abi.CACHE_LINE) : 0;
   const places = settings.privateFrames ? { scratch: frames, buffers: 0 } : { scratch: 0, buffers: frames };
   return resolveLimits({
     ...{ queueSize: ringSize, batch: staging, threshold, pages, nodes },
-    maxSgs: sgs,
+    maxSgs: elements,
     queues: queues.length,
     ports: queues.length,
     // What is held, and the one that comes.
@@ -243,12 +244,15 @@ export class PortWriter {
 
   #writeTransmit(port: number): void {
     const { wasm } = this.#engine;
-    const { tx, ringSize, flattens, record } = this.#settings;
+    const { tx, ringSize, packets, flattens, record } = this.#settings;
     this.#set(port, [
       [wasm.PORT_RECLAIM_AT, RECLAIM_AT.indexOf(tx.reclaim)],
       [wasm.PORT_RECLAIM_BELOW, Math.max(tx.stopBelow, Math.ceil(ringSize / 2))],
       [wasm.PORT_STOP_BELOW, tx.stopBelow],
       [wasm.PORT_PREMAPPED, record.accessPlatform && tx.mapAt === "set-up"],
+      [wasm.PORT_PUBLISH_EVERY, tx.publish === "burst" ? 0 : tx.publish],
+      [wasm.PORT_PACK_TO, packets],
+      [wasm.PORT_PACK_BYTES, tx.pack.bytes],
       [wasm.PORT_FLATTEN_ABOVE, flattens ? tx.flattenAbove : 0],
     ]);
     if (!flattens) return;

@@ -108,8 +108,10 @@ export interface DriverSettings {
   format: RingFormat;
   ringSize: number;
   batch: number;
-  /** Elements of a packet or buffer, and descriptors that it takes. */
+  /** Elements of a packet or a posted buffer; packets of a buffer; its elements at the most, and descriptors that it takes. */
   sgs: number;
+  packets: number;
+  elements: number;
   descriptors: number;
   /** Transmit: elements that are staged, which is 1 when packets are copied flat. */
   flattens: boolean;
@@ -150,11 +152,14 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
     );
   }
   const tables = options.tables ?? "freelist";
-  const descriptors = flattens || (record.indirect && tables !== "direct") ? 1 : sgs;
-  if (sgs > ringSize) {
+  const packets = receives || sgs > 1 ? 1 : packetsOfBuffer(record, application);
+  if (!receives) checkPublish(record, application);
+  const elements = Math.max(sgs, packets);
+  const descriptors = flattens || (record.indirect && tables !== "direct") ? 1 : elements;
+  if (elements > ringSize) {
     // 2.7.5.3.1: a table is no longer than the ring either.
     throw new ConfigError(
-      `ringSize is ${ringSize}, but a buffer has ${sgs} elements, and a ring at least as many`,
+      `ringSize is ${ringSize}, but a buffer has ${elements} elements, and a ring at least as many`,
     );
   }
   const hold = options.hold === "all" ? frames : whole("hold", options.hold ?? 0, 0, 2 ** 20);
@@ -164,12 +169,12 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const { packetPages, ...frame } = postsFrames
     ? frameBuffers(queues)
     : frameLimits(rx, record.headerBytes, queues, posted);
-  const most = receives ? Math.max(1, Math.floor(posted / frame.buffersMost)) : sent;
+  const most = receives ? Math.max(1, Math.floor(posted / frame.buffersMost)) : sent * packets;
   const batch = Math.min(whole("batch", options.batch ?? 32, 1, 32768), most);
   const nodes = options.nodes ?? 1;
   return {
     ...{ record, receives, queues, rx, hold, ringSize, batch, sgs, descriptors, flattens, refillAt, nodes },
-    ...frame,
+    ...{ ...frame, packets, elements },
     ...{ postsFrames, application, privateFrames: receives || application.kind === "socket" },
     staging: receives ? Math.min(batch * frame.buffersMost, Math.floor(ringSize / descriptors)) : batch,
     tx: record.tx,
@@ -209,6 +214,38 @@ function framePolicy({ record, rx, refillAt }: DriverBenchOptions): RxPolicy {
 function frameBuffers(queues: DriverBenchOptions["queues"]): ReturnType<typeof frameLimits> {
   const frameMost = queues.flat().reduce((most, { length }) => Math.max(most, length), 0);
   return { frameMost, buffersMost: 1, fragmentsMost: 1, packetPages: 1 };
+}
+
+/** Packets that share a buffer, where packets have one element each. */
+function packetsOfBuffer(
+  { name, tx, host }: SystemRecord,
+  application: DriverSettings["application"],
+): number {
+  const packets = whole("tx.pack.packets", tx.pack.packets, 1, 32768);
+  if (packets > 1 && host.tx.kind !== "wire") {
+    throw new ConfigError(
+      `${name} puts ${packets} packets into a buffer, which the host below it takes for one`,
+    );
+  }
+  if (packets > 1 && application.kind !== "none") {
+    throw new ConfigError(
+      `${name} puts ${packets} packets into a buffer, but an application's have one each`,
+    );
+  }
+  return packets;
+}
+
+function checkPublish(
+  { name, tx: { publish } }: SystemRecord,
+  application: DriverSettings["application"],
+): void {
+  if (publish === "burst") return;
+  whole("tx.publish", publish, 1, 32768);
+  if (application.kind !== "none") {
+    throw new ConfigError(
+      `${name} shows ${publish} packets at a time, but an application's are shown a burst at a time`,
+    );
+  }
 }
 
 function receivePolicy({ record, rx, rxSgs, refillAt }: DriverBenchOptions): RxPolicy {

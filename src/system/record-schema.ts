@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { VIRTIO_NET_HDR_SIZE, VIRTQ_MAX_SIZE } from "../../assembly/spec.ts";
 import { DMA_BACKENDS, type DmaBackend } from "../names.ts";
+import { MAX_FRAME_BYTES } from "../net/frame.ts";
 import { DIRECTIONS, RECLAIM_AT, RX_KINDS, type SystemRecord } from "./records.ts";
 import { line, nameOrWhole, number, object, oneKind, oneOf, someOf, whole, yesOrNo } from "./schema.ts";
 
@@ -13,6 +14,8 @@ const txPolicy = object({
   reclaim: oneOf(...RECLAIM_AT),
   stopBelow: whole(0, VIRTQ_MAX_SIZE),
   flattenAbove: whole(0, VIRTQ_MAX_SIZE),
+  publish: nameOrWhole("burst", 1, VIRTQ_MAX_SIZE),
+  pack: object({ packets: whole(1, VIRTQ_MAX_SIZE), bytes: whole(0, MAX_FRAME_BYTES) }),
 });
 
 const rxPolicy = object({

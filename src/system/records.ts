@@ -33,6 +33,16 @@ export interface TxPolicy {
   stopBelow: number;
   /** A packet of more elements is copied into one buffer first; 0: never. */
   flattenAbove: number;
+  /**
+   * After how many packets the driver shows the device what it added, and rings if the device wants that: 1 is each
+   * packet on its own; `burst` is "more to come" until the last one (netdev_xmit_more).
+   */
+  publish: number | "burst";
+  /**
+   * Packets of one element that share a buffer, an element each (ours, after multi-packet descriptors): so many at the
+   * most, and of at most so many bytes. 1: each packet has a buffer of its own.
+   */
+  pack: { packets: number; bytes: number };
 }
 
 export interface RxPolicy {
@@ -108,6 +118,8 @@ export interface DriverRecord {
 
 /** Transmit stops with less than a packet's worst case free: header, linear part, and 17 fragments (2 + MAX_SKB_FRAGS). */
 const WORST_PACKET = 19;
+/** Each packet has a buffer of its own. */
+const UNPACKED = { packets: 1, bytes: 0 };
 
 const virtioNet: DriverRecord = {
   name: "virtio-net",
@@ -122,6 +134,8 @@ const virtioNet: DriverRecord = {
     reclaim: "next-transmit",
     stopBelow: WORST_PACKET,
     flattenAbove: 0,
+    publish: "burst",
+    pack: UNPACKED,
   },
   rx: {
     kind: "alloc-per-packet",
@@ -151,6 +165,8 @@ const i40e: DriverRecord = {
     stopBelow: WORST_PACKET,
     // The hardware fetches at most 8 descriptors a packet (i40e_chk_linearize, then skb_linearize).
     flattenAbove: 8,
+    publish: "burst",
+    pack: UNPACKED,
   },
   rx: {
     kind: "page-reuse",
@@ -197,15 +213,40 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
   mergeable: {
     ...virtioNet,
     name: "mergeable",
+    driver: "mergeable",
     about: "virtio-net with MRG_RXBUF: buffers of half a page, of which a long frame takes several",
     rx: { ...virtioNet.rx, kind: "mergeable", mergeable: true },
   },
   big: {
     ...virtioNet,
     name: "big",
+    driver: "big",
     about: "virtio-net that takes 64 KiB without MRG_RXBUF: 18 pages in 19 elements for each buffer",
     // virtio_net.c: add_recvbuf_big.
     rx: { ...virtioNet.rx, kind: "big" },
+  },
+  "tx-single": {
+    ...virtioNet,
+    name: "tx-single",
+    driver: "tx-single",
+    about: "virtio-net without EVENT_IDX that shows each packet on its own: a doorbell for each",
+    eventIdx: false,
+    tx: { ...virtioNet.tx, publish: 1 },
+  },
+  "tx-bulk": {
+    ...virtioNet,
+    name: "tx-bulk",
+    driver: "tx-bulk",
+    about: 'virtio-net without EVENT_IDX, with "more to come" until the last: a doorbell for a burst',
+    eventIdx: false,
+  },
+  "tx-multi-packet": {
+    ...virtioNet,
+    name: "tx-multi-packet",
+    driver: "tx-multi-packet",
+    about: "the same with up to 8 packets of at most 256 bytes in one buffer, a rule of ours",
+    eventIdx: false,
+    tx: { ...virtioNet.tx, pack: { packets: 8, bytes: 256 } },
   },
 };
 
