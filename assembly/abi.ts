@@ -310,6 +310,12 @@ export const PASSTHRU_E_CANCELED: u32 = 12;
 /** The NIC could not send it. */
 export const PASSTHRU_E_WIRE: u32 = 13;
 
+/** A copy engine moves payloads, both ways, in a turn of its own. */
+export const HOST_ENGINE: u32 = 3;
+
+/** A job of a copy engine (path/copy-engine.ts). */
+export const COPY_JOB: u32 = 16;
+
 // What the wire has and is not done with (path/in-flight.ts)
 
 /** Packets from the one on that it has had longest, among which it is done with any next. */

@@ -131,6 +131,7 @@ export { toeplitzHash, toeplitzPrepare } from "./net/toeplitz";
 export * from "./offsets";
 export { framesOut } from "./path/app";
 export { portsCheck } from "./path/check";
+export { hostEngineBytes, hostEngineInit } from "./path/host-engine";
 export { inFlightBytes, inFlightInit } from "./path/in-flight";
 export {
   passthruBytes,

@@ -47,6 +47,8 @@ export interface EngineLimits {
   fragments: number;
   /** Packets that the host's path of a port can have under way (assembly/path/in-flight.ts). Default 0. */
   inFlight: number;
+  /** Jobs that a port's copy engine can have at a time, a power of two (assembly/path/host-engine.ts). Default 0. */
+  copyJobs: number;
   /** Whether a host can pin pages of the shared part (assembly/mem/pins.ts). Default false. */
   pins: boolean;
   /** What is reserved for interfaces whose packets pass the host by, or null. They pin pages, too. */
@@ -103,6 +105,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     pins: options.pins ?? Boolean(options.passthru),
     passthru: options.passthru ? resolvePassthru(options.passthru) : null,
     inFlight: options.inFlight ?? 0,
+    copyJobs: options.copyJobs ?? 0,
     net: null,
   };
   check(limits, "queues", 1, 65536);
@@ -122,6 +125,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
   check(limits, "packets", 0, 2 ** 24);
   check(limits, "fragments", 0, 65535);
   check(limits, "inFlight", 0, 2 ** 16);
+  check(limits, "copyJobs", 0, 2 ** 16);
   if (options.net) limits.net = resolveNet(options.net, limits.batch);
   return limits;
 }
@@ -170,6 +174,12 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
     take("private", `port ${i}`, wasm.portBytes());
     take("private", `port ${i} host path`, wasm.HOST_PATH_BYTES.value);
     take("private", `port ${i} application`, wasm.APPLICATION_BYTES.value);
+    if (limits.copyJobs > 0)
+      take(
+        "private",
+        `port ${i} copy engine`,
+        wasm.hostEngineBytes(limits.copyJobs, powerOfTwo(limits.queueSize)),
+      );
     if (limits.inFlight > 0) take("private", `port ${i} in flight`, wasm.inFlightBytes(limits.inFlight));
     if (pages === 0) continue;
     // As many buffers as a ring and one more half page, a pool's cache, or all pages.

@@ -23,6 +23,13 @@ export function countCpuCopy(copies: Copies, bytes: u32): void {
   copies.cpuBytes += bytes;
 }
 
+/** A payload of `bytes` was copied by a copy engine, in as many jobs as it has pieces. */
+@inline
+export function countEngineCopy(copies: Copies, bytes: u32): void {
+  copies.engineCopies++;
+  copies.engineBytes += bytes;
+}
+
 /** The CPU copies a payload from one place to another. */
 @inline
 export function cpuCopy(copies: Copies, to: u32, from: u32, bytes: u32): void {

@@ -23,12 +23,14 @@ export class HostPath extends Copies {
   pins: Pins;
   /** What the wire has and is not done with (in-flight.ts), or 0. */
   flight: u32;
+  /** The copy engine, and what waits for it (host-engine.ts), or 0. */
+  engine: u32;
   /** Buffers that the call gave back to the driver, and those of them that are staged: a burst that moved nothing else went on. */
   shown: u32;
   staged: u32;
-  /** How far a packet is read: the element, and the bytes of it that are behind. */
-  readSegment: u32;
-  readOffset: u32;
+  /** How far a packet is read (walk.ts): the element, and the bytes of it that are behind. */
+  walkSegment: u32;
+  walkOffset: u32;
   /** Packets, and what went wrong with them, since the back-off counted anew (host-zerocopy.ts). */
   recent: u32;
   recentErrors: u32;
@@ -36,7 +38,7 @@ export class HostPath extends Copies {
   // Counters, beside those of copies
   /** Pages pinned for packets. */
   pinnedPages: u64;
-  /** Times that something failed after which the CPU copied: a pin, or the wire's use of a guest's pages. */
+  /** Times that something failed after which the CPU copied: a pin, the wire's use of a guest's pages, a copy engine's job. */
   errors: u64;
 }
 

@@ -1,15 +1,40 @@
-// What a host does with a frame that the wire sends, by the kind of its path, before it is in the guest's buffers.
+// What a host does with a frame that the wire sends, by the kind of its path, until it is in the guest's buffers.
 
+import { HOST_ENGINE } from "../abi";
 import { countCpuCopy } from "./copies";
 import { copySource } from "./host-copy";
-import { Port } from "./port";
+import { engineBegins, engineBusy, engineEnds, enginePolls } from "./host-engine";
+import { MOVE_CPU, MOVE_ENGINE, placeBuffers, placeFits, placeFrame, placePieces } from "./place-frame";
+import { Port, showStaged } from "./port";
 
-/** Where the last copy takes the frame from that the wire left at `ptr`. */
-export function hostSource(port: Port, ptr: u32, frameBytes: u32): u32 {
-  return copySource(port, ptr, frameBytes);
+/** Shows what has been done beside the CPU since the last burst. */
+export function hostPolls(port: Port): void {
+  port.host.shown = 0;
+  if (port.host.kind != HOST_ENGINE) return;
+  enginePolls(port);
+  showStaged(port);
 }
 
-/** The frame is in the guest's buffers. */
-export function hostPlaced(port: Port, frameBytes: u32): void {
+/** Places the frame that the wire left at `ptr`, or drops it, which is counted. False if it has to wait, or after a fault. */
+@inline
+export function hostPlaces(port: Port, ptr: u32, frameBytes: u32): bool {
+  if (port.host.kind == HOST_ENGINE) return enginePlaces(port, ptr, frameBytes);
+  const total = port.headerBytes + frameBytes;
+  const buffers = placeBuffers(port, total);
+  if (!buffers) return true;
+  if (!placeFrame(port, MOVE_CPU, copySource(port, ptr, frameBytes), total, buffers)) return false;
   countCpuCopy(port.host, frameBytes);
+  return true;
+}
+
+function enginePlaces(port: Port, ptr: u32, frameBytes: u32): bool {
+  const total = port.headerBytes + frameBytes;
+  // The guest gets buffers back when the engine is done with them: no frame is lost for want of those.
+  if (engineBusy(port) && !placeFits(port, total)) return false;
+  const buffers = placeBuffers(port, total);
+  if (!buffers) return true;
+  if (!engineBegins(port, placePieces(port, buffers))) return false;
+  const whole = placeFrame(port, MOVE_ENGINE, copySource(port, ptr, frameBytes), total, buffers);
+  engineEnds(port, whole);
+  return whole;
 }

@@ -10,8 +10,6 @@
 // pages or can't be pinned, while too many are pending, and while too much went wrong of late.
 
 import { IN_FLIGHT_PAGES, POP_HEADER, SEGMENT, ZEROCOPY_LEAST } from "../abi";
-import { pagesTouched } from "../mem/pins";
-import { bufferRead } from "../ring/access";
 import { POP_READABLE } from "../ring/device";
 import { isLive } from "../ring/queue";
 import { VIRTIO_NET_HDR_HDR_LEN } from "../spec";
@@ -28,7 +26,8 @@ import {
   inFlightPut,
   inFlightUnpin,
 } from "./in-flight";
-import { giveBack, Port, showGivenBack } from "./port";
+import { Port, showStaged, stageRoom, stageUsed } from "./port";
+import { walkFrom, walkPages, walkRead } from "./walk";
 
 /** Bytes of a head of which the guest says nothing (GOODCOPY_LEN). */
 const USUAL_HEAD: u32 = 128;
@@ -50,19 +49,20 @@ export function zerocopyTakes(port: Port, count: u32): bool {
     // What a guest says is too long, or shorter than its header, is taken from nowhere and given back.
     if (bytes > host.slotBytes - port.headerBytes) {
       port.dropsTooLong++;
-      giveBack(port, load<u32>(record), 0);
+      stageRoom(port, 1);
+      stageUsed(port, load<u32>(record), 0);
     } else if (!take(port, record, bytes)) break;
     record += POP_HEADER + elements * SEGMENT;
   }
   if (!count) inFlightGoesOn(port);
-  showGivenBack(port);
+  showStaged(port);
   return isLive(port.device);
 }
 
 /** Waits for the wire. */
 export function zerocopyDrain(port: Port): void {
   inFlightFinish(port);
-  showGivenBack(port);
+  showStaged(port);
 }
 
 function take(port: Port, record: u32, bytes: u32): bool {
@@ -72,24 +72,24 @@ function take(port: Port, record: u32, bytes: u32): bool {
   packet.handle = load<u32>(record);
   packet.bytes = bytes;
   packet.pieces = 0;
-  host.readSegment = record + POP_HEADER;
-  host.readOffset = 0;
-  if (!read(port, buffer, port.headerBytes)) return false;
+  walkFrom(port, record);
+  if (!walkRead(port, buffer, port.headerBytes)) return false;
   const selected = bytes >= ZEROCOPY_LEAST && selects(port);
   packet.lent = <u32>selected;
   packet.head = selected ? headBytes(port, buffer, bytes) : bytes;
-  if (!read(port, buffer + port.headerBytes, packet.head)) return false;
+  if (!walkRead(port, buffer + port.headerBytes, packet.head)) return false;
   if (selected && !pinRest(port, packet)) {
     if (!isLive(port.device)) return false;
     packet.lent = 0;
     const rest = buffer + port.headerBytes + packet.head;
-    if (!read(port, rest, bytes - packet.head)) return false;
+    if (!walkRead(port, rest, bytes - packet.head)) return false;
     packet.head = bytes;
   }
   if (packet.lent) host.headerCopyBytes += packet.head;
   else {
     countCpuCopy(host, bytes);
-    giveBack(port, packet.handle, 0);
+    stageRoom(port, 1);
+    stageUsed(port, packet.handle, 0);
   }
   inFlightPut(port, packet);
   countPacket(port);
@@ -119,56 +119,24 @@ function headBytes(port: Port, buffer: u32, bytes: u32): u32 {
   return min(said ? said : USUAL_HEAD, bytes);
 }
 
-/** Reads the next `bytes`, which are there, into a buffer of the host's. */
-function read(port: Port, to: u32, bytes: u32): bool {
-  const host = port.host;
-  while (bytes) {
-    const left = load<u32>(host.readSegment, 4) - host.readOffset;
-    const now = min(left, bytes);
-    if (!bufferRead(port.device, load<u32>(host.readSegment) + host.readOffset, to, now)) return false;
-    to += now;
-    bytes -= now;
-    host.readOffset += now;
-    if (now < left) return true;
-    host.readSegment += SEGMENT;
-    host.readOffset = 0;
-  }
-  return true;
-}
-
 /** Pins what was not read yet: all of it, or none and false. */
 function pinRest(port: Port, packet: InFlightPacket): bool {
-  const host = port.host;
-  const pages = restPages(port, packet);
+  const rest = packet.bytes - packet.head;
+  const pages = walkPages(port, rest);
   if (pages > IN_FLIGHT_PAGES) return false;
-  let segment = host.readSegment;
-  let offset = host.readOffset;
-  for (let left = packet.bytes - packet.head; left; ) {
+  let segment = port.host.walkSegment;
+  let offset = port.host.walkOffset;
+  for (let left = rest; left; ) {
     const now = load<u32>(segment, 4) - offset;
     if (!inFlightPin(port, packet, load<u32>(segment) + offset, now)) {
       inFlightUnpin(port, packet);
-      countError(host);
+      countError(port.host);
       return false;
     }
     left -= now;
     segment += SEGMENT;
     offset = 0;
   }
-  host.pinnedPages += pages;
+  port.host.pinnedPages += pages;
   return true;
-}
-
-/** Pages of what was not read yet, those that elements share counted for each (iov_iter_npages). */
-function restPages(port: Port, packet: InFlightPacket): u32 {
-  let segment = port.host.readSegment;
-  let offset = port.host.readOffset;
-  let pages: u32 = 0;
-  for (let left = packet.bytes - packet.head; left; ) {
-    const now = load<u32>(segment, 4) - offset;
-    pages += pagesTouched(load<u32>(segment) + offset, now);
-    left -= now;
-    segment += SEGMENT;
-    offset = 0;
-  }
-  return pages;
 }

@@ -25,7 +25,7 @@ import { xorshift } from "../mem/random";
 import { bufferBytePlace, bufferPlace } from "../ring/access";
 import { countCpuCopy } from "./copies";
 import { countError } from "./host-path";
-import { giveBack, Port } from "./port";
+import { Port, stageRoom, stageUsed } from "./port";
 import { wireReadsHosts } from "./wire";
 
 @unmanaged
@@ -212,6 +212,8 @@ function leave(port: Port, flight: InFlight): void {
     flight.first = indexAt(flight, 1);
     flight.count--;
     flight.lent -= packet.lent;
-    if (packet.lent) giveBack(port, packet.handle, 0);
+    if (!packet.lent) continue;
+    stageRoom(port, 1);
+    stageUsed(port, packet.handle, 0);
   }
 }

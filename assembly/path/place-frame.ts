@@ -9,10 +9,12 @@
 // All that a burst filled is shown to the driver at once, so that it never sees a part of a frame.
 
 import { PACKET_HEAD, POP_HEADER, SEGMENT, TOUCH_COPY, USED_RECORD } from "../abi";
+import { pagesTouched } from "../mem/pins";
 import { recordAfter, writableBytes } from "../net/queue";
 import { bufferWrite } from "../ring/access";
 import { DeviceQueue } from "../ring/device";
 import { VIRTIO_NET_HDR_NUM_BUFFERS } from "../spec";
+import { engineMoves, engineUses } from "./host-engine";
 import { deviceFinish, devicePopBehind, Port } from "./port";
 
 /** Who moves the bytes: a constant where a frame is placed, so that each mover has its own copy of the loop. */
@@ -48,6 +50,32 @@ export function placeBuffers(port: Port, total: u32): u32 {
   return buffers;
 }
 
+/** Whether there are buffers for as much, without a drop if there aren't. */
+export function placeFits(port: Port, total: u32): bool {
+  return port.mergeable ? buffersTogether(port, total) != 0 : port.placeLeft != 0;
+}
+
+/** Pieces of the next `buffers` as they lie in the memory: at most as many as pages where a device sees bus addresses. */
+export function placePieces(port: Port, buffers: u32): u32 {
+  const device = changetype<DeviceQueue>(port.device);
+  let pieces: u32 = 0;
+  for (let record = port.placeNext; buffers; buffers--) {
+    const counts = load<u32>(record, 4);
+    const end = recordAfter(record);
+    if (!device.domain) pieces += counts >> 16;
+    else
+      for (
+        let segment = record + POP_HEADER + (counts & 0xffff) * SEGMENT;
+        segment < end;
+        segment += SEGMENT
+      ) {
+        pieces += pagesTouched(load<u32>(segment), load<u32>(segment, 4));
+      }
+    record = end;
+  }
+  return pieces;
+}
+
 /** Places the `total` bytes of device header and frame at `from` in the next `buffers`. False after a fault, which broke the queue. */
 @inline
 export function placeFrame(port: Port, move: u32, from: u32, total: u32, buffers: u32): bool {
@@ -55,21 +83,21 @@ export function placeFrame(port: Port, move: u32, from: u32, total: u32, buffers
   const moved =
     move != MOVE_WIRE || port.touch >= TOUCH_COPY ? total : min(total, port.headerBytes + PACKET_HEAD);
   if (port.mergeable) store<u16>(from, <u16>buffers, VIRTIO_NET_HDR_NUM_BUFFERS);
-  if (buffers > 1) return placeMerged(port, from, total, moved);
+  if (buffers > 1) return placeMerged(port, move, from, total, moved);
   const record = port.placeNext;
-  useNext(port, record, total);
-  return scatter(port, record, from, moved);
+  useNext(port, move, record, total);
+  return scatter(port, move, record, from, moved);
 }
 
 /** Places what is at `from` in as many buffers as it takes, the first `moved` bytes of it for real. */
-function placeMerged(port: Port, from: u32, total: u32, moved: u32): bool {
+function placeMerged(port: Port, move: u32, from: u32, total: u32, moved: u32): bool {
   // N-V-06: all but the last are filled to the end.
   while (total) {
     const record = port.placeNext;
     const part = min(writableBytes(record), total);
     const now = min(part, moved);
-    useNext(port, record, part);
-    if (!scatter(port, record, from, now)) return false;
+    useNext(port, move, record, part);
+    if (!scatter(port, move, record, from, now)) return false;
     total -= part;
     moved -= now;
     from += part;
@@ -106,21 +134,26 @@ function popMore(port: Port, most: u32): u32 {
 
 /** The first buffer that waits holds `bytes` now. */
 @inline
-function useNext(port: Port, record: u32, bytes: u32): void {
-  const used = port.used + port.usedCount++ * USED_RECORD;
-  store<u32>(used, load<u32>(record));
-  store<u32>(used, bytes, 4);
+function useNext(port: Port, move: u32, record: u32, bytes: u32): void {
+  if (move == MOVE_ENGINE) engineUses(port, load<u32>(record), bytes);
+  else {
+    const used = port.used + port.usedCount++ * USED_RECORD;
+    store<u32>(used, load<u32>(record));
+    store<u32>(used, bytes, 4);
+  }
   port.placeNext = recordAfter(record);
   port.placeLeft--;
 }
 
 /** Moves `bytes` from `from` into the writable elements of a popped buffer: the one place where bytes are moved. */
 @inline
-function scatter(port: Port, record: u32, from: u32, bytes: u32): bool {
+function scatter(port: Port, move: u32, record: u32, from: u32, bytes: u32): bool {
   let segment = record + POP_HEADER + (load<u32>(record, 4) & 0xffff) * SEGMENT;
   while (bytes) {
     const part = min(load<u32>(segment, 4), bytes);
-    if (!bufferWrite(port.device, load<u32>(segment), from, part)) return false;
+    if (move == MOVE_ENGINE) {
+      if (!engineMoves(port, load<u32>(segment), from, part)) return false;
+    } else if (!bufferWrite(port.device, load<u32>(segment), from, part)) return false;
     from += part;
     bytes -= part;
     segment += SEGMENT;

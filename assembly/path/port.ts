@@ -274,18 +274,23 @@ export function deviceFinish(port: Port, count: u32): void {
   }
 }
 
-/** Gives a popped buffer back with `bytes` written; it is shown with the others of the call. */
-export function giveBack(port: Port, handle: u32, bytes: u32): void {
+/** Makes room in the staging area for `buffers` that are to be shown together. */
+@inline
+export function stageRoom(port: Port, buffers: u32): void {
+  if (port.host.staged + buffers > port.staging) showStaged(port);
+}
+
+/** A host gives a popped buffer back with `bytes` written; it is shown with the others of the call. */
+export function stageUsed(port: Port, handle: u32, bytes: u32): void {
   const host = port.host;
-  const record = port.used + host.staged * USED_RECORD;
+  const record = port.used + host.staged++ * USED_RECORD;
   store<u32>(record, handle);
   store<u32>(record, bytes, 4);
   host.shown++;
-  if (++host.staged == port.batch) showGivenBack(port);
 }
 
-/** Shows the driver what was given back. */
-export function showGivenBack(port: Port): void {
+/** Shows the driver what was staged. */
+export function showStaged(port: Port): void {
   const staged = port.host.staged;
   if (!staged) return;
   port.host.staged = 0;

@@ -36,8 +36,8 @@ import {
   appReceiveTurn,
   appTakes,
 } from "./app-receive";
-import { hostPlaced, hostSource } from "./host-receive";
-import { MOVE_CPU, MOVE_WIRE, placeBegin, placeBuffers, placeEnd, placeFrame } from "./place-frame";
+import { hostPlaces, hostPolls } from "./host-receive";
+import { MOVE_WIRE, placeBegin, placeBuffers, placeEnd, placeFrame } from "./place-frame";
 import {
   appOf,
   burstPackets,
@@ -59,17 +59,18 @@ export function receiveBurst(port: Port): u32 {
   if (!isLive(port.device)) return 0;
   const count = burstPackets(port);
   chargeFrom(port);
-  wireSends(port, count);
+  if (hostOf(port)) hostPolls(port);
+  const dealt = wireSends(port, count);
   poll(port);
   if (appOf(port)) appTurn(port);
   // What was under way in a broken queue stays to be moved, so that nobody takes it for received.
   const received = isLive(port.device);
   if (received) {
-    port.left -= count;
-    advance(port, count);
+    port.left -= dealt;
+    advance(port, dealt);
   }
   chargeTo(port);
-  return received ? count : 0;
+  return received ? dealt + (hostOf(port) ? port.host.shown : 0) : 0;
 }
 
 /** A pass begins anew behind its last frame. */
@@ -92,26 +93,25 @@ function appTurn(port: Port): void {
   if (appReceiveTurn(port)) refill(port);
 }
 
-/** The device's side: `count` frames into as many buffers as there are. */
-function wireSends(port: Port, count: u32): void {
+/** The device's side: `count` frames into as many buffers as there are; how many are dealt with, placed or dropped. */
+function wireSends(port: Port, count: u32): u32 {
   placeBegin(port, count);
-  for (; count; count--) {
+  let left = count;
+  for (; left; left--) {
     const ptr = load<u32>(port.cursor);
     const bytes = load<u32>(port.cursor, 4);
-    port.cursor += SEGMENT;
-    if (bytes > port.frameMost) {
-      port.dropsTooLong++;
-      continue;
+    if (bytes > port.frameMost) port.dropsTooLong++;
+    else if (hostOf(port)) {
+      if (!hostPlaces(port, ptr, bytes)) break;
+    } else {
+      const total = port.headerBytes + bytes;
+      const buffers = placeBuffers(port, total);
+      if (buffers && !placeFrame(port, MOVE_WIRE, ptr, total, buffers)) break;
     }
-    const total = port.headerBytes + bytes;
-    const buffers = placeBuffers(port, total);
-    if (!buffers) continue;
-    if (hostOf(port)) {
-      if (!placeFrame(port, MOVE_CPU, hostSource(port, ptr, bytes), total, buffers)) return;
-      hostPlaced(port, bytes);
-    } else if (!placeFrame(port, MOVE_WIRE, ptr, total, buffers)) return;
+    port.cursor += SEGMENT;
   }
   placeEnd(port);
+  return count - left;
 }
 
 /** The driver's side, with a loop for each kind. */

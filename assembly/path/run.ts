@@ -7,7 +7,7 @@ import { FNV_BASIS } from "../mem/digest";
 import { queueStop } from "../ring/queue";
 import { rxReturn } from "../rx/kinds";
 import { appRewinds } from "./app-transmit";
-import { hostDrain } from "./host-transmit";
+import { hostDrain, hostTurn } from "./host-transmit";
 import { appOf, chargeFrom, chargeTo, driverDetach, hostOf, Port } from "./port";
 import { dropAll, poll, receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
 import { giveBack, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
@@ -37,6 +37,7 @@ function run(ports: u32, count: u32, most: u32, receives: bool): u32 {
       const port = portAt(ports, k);
       if (!port.left) continue;
       moved += receives ? receiveBurst(port) : transmitBurst(port);
+      if (hostOf(port)) moved += hostTurn(port);
       left += port.left;
     }
   } while (left && moved);

@@ -21,7 +21,7 @@ import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
 import { traceOp } from "../mem/trace";
 import { isLive } from "../ring/queue";
 import { appDone, appSends, appTransmitClose, appTransmitOpen } from "./app-transmit";
-import { hostTakes } from "./host-transmit";
+import { hostRoom, hostTakes } from "./host-transmit";
 import { addMultiPacket, wireTakesEach } from "./multi-packet";
 import {
   appOf,
@@ -59,7 +59,7 @@ export function transmitBurst(port: Port): u32 {
     dealt += lost;
   } else if (added < burstPackets(port)) port.ringFull++;
 
-  const got = devicePop(port, port.batch);
+  const got = devicePop(port, hostOf(port) ? hostRoom(port, port.batch) : port.batch);
   const sent = takes(port, got);
   if (port.reclaimAt == RECLAIM_COMPLETION) takeBack(port);
   chargeTo(port);

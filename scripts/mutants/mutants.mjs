@@ -28,7 +28,7 @@ const TESTS = {
   headers: ["rx/headers"],
   rx: ["path/receive", "system/receive"],
   tx: ["system/transmit"],
-  hosts: ["system/host-paths", "system/host-zerocopy"],
+  hosts: ["system/host-paths", "system/host-zerocopy", "system/host-engine"],
   merge: ["path/merge", "system/long-frames"],
   bulk: ["system/transmit-bulk"],
   iommu: ["dma/iova", "dma/page-table", "dma/iotlb", "dma/flush-queue", "dma/iommu"],

@@ -229,6 +229,7 @@ export class DriverBench {
     }
     if (this.settings.receives) this.#expectPages(leaks, expect);
     if (this.engine.limits.pins) this.#expectPins(expect);
+    if (this.engine.limits.copyJobs > 0) this.#expectJobs(expect);
     return { ok: leaks.length === 0, leaks };
   }
 
@@ -255,6 +256,20 @@ export class DriverBench {
     for (const [queue, port] of this.ports.entries()) {
       const flight = this.#word(this.#word(port, wasm.PORT_HOST), wasm.HOST_FLIGHT);
       expect(`packets that the wire of queue ${queue} has`, this.#word(flight, wasm.IN_FLIGHT_COUNT));
+    }
+  }
+
+  #expectJobs(expect: (what: string, found: number, right?: number) => void): void {
+    const { wasm } = this.engine;
+    for (const [queue, port] of this.ports.entries()) {
+      const engine = this.#word(this.#word(port, wasm.PORT_HOST), wasm.HOST_COPY_ENGINE);
+      const jobs =
+        this.#word(engine, wasm.COPY_ENGINE_SUBMITTED) - this.#word(engine, wasm.COPY_ENGINE_POLLED);
+      expect(`copy jobs of queue ${queue}`, jobs | 0);
+      expect(
+        `packets that the copy engine of queue ${queue} has`,
+        this.#word(engine, wasm.COPY_ENGINE_PACKETS),
+      );
     }
   }
 

@@ -30,7 +30,7 @@ export interface PathCounters extends DmaCounters {
   interconnectBytes: number;
   /** Pages of the guest that a host pinned for packets. */
   pinnedPages: number;
-  /** Times that a host's pin, or the wire's use of a guest's pages, failed: then the CPU copied. */
+  /** Times that a host's pin, the wire's use of a guest's pages, or a copy engine's job failed: then the CPU copied. */
   hostErrors: number;
   /**
    * Bytes of headers that the CPU copied, small packets that are headers as a whole included: by the driver out of

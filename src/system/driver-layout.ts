@@ -59,7 +59,7 @@ function flatBytes(settings: DriverSettings): { buffers: number; stack: number }
   return { buffers: ringSize * stride(longest(settings)), stack: alignUp(8 + 4 * ringSize, abi.CACHE_LINE) };
 }
 
-const HOST_KINDS = { copy: abi.HOST_COPY, zerocopy: abi.HOST_ZEROCOPY } as const;
+const HOST_KINDS = { copy: abi.HOST_COPY, zerocopy: abi.HOST_ZEROCOPY, engine: abi.HOST_ENGINE } as const;
 
 /**
  * The buffers of a queue's host. The CPU's copies need two bursts, so that the wire has what was handed to it while the
@@ -69,7 +69,8 @@ function hostSlots(settings: DriverSettings): { slots: number; bytes: number } {
   const { host, batch } = settings;
   const bytes = stride(longest(settings));
   if (host.kind === "wire") return { slots: 0, bytes };
-  return { slots: host.kind === "copy" ? 2 * batch : packetsInFlight(settings), bytes };
+  if (host.kind === "copy") return { slots: 2 * batch, bytes };
+  return { slots: host.kind === "engine" ? host.jobs : packetsInFlight(settings), bytes };
 }
 
 /** Packets that the wire has at a time beside the host's copies. */
@@ -128,6 +129,7 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
     packets: receives ? hold + 1 : 0,
     fragments: receives ? settings.fragmentsMost - 1 : 0,
     inFlight: packetsInFlight(settings),
+    copyJobs: settings.host.kind === "engine" ? settings.host.jobs : 0,
     pins: packetsInFlight(settings) > 0,
     heapBytes: queues.length * ringSize * block + 2 * block + 64,
     bufferBytes: places.buffers + application.buffers + queues.length * flat.buffers,
@@ -212,7 +214,7 @@ export class PortWriter {
   /** What lies between the device half and the wire, if anything does: 0 if not. */
   #writeHost(index: number): number {
     const { wasm } = this.#engine;
-    const { host, seed } = this.#settings;
+    const { host, seed, ringSize } = this.#settings;
     if (host.kind === "wire") return 0;
     const { slots, bytes } = hostSlots(this.#settings);
     const ptr = this.#at(`port ${index} host path`);
@@ -223,6 +225,11 @@ export class PortWriter {
         [wasm.HOST_FLIGHT, flight],
         [wasm.HOST_PINS, this.#at("pins")],
       ]);
+    }
+    if (host.kind === "engine") {
+      const engine = this.#at(`port ${index} copy engine`);
+      wasm.hostEngineInit(engine, host.jobs, host.jobsPerTurn, powerOfTwo(ringSize));
+      this.#set(ptr, [[wasm.HOST_COPY_ENGINE, engine]]);
     }
     this.#set(ptr, [
       [wasm.HOST_KIND, HOST_KINDS[host.kind]],

@@ -2,6 +2,7 @@
 import * as abi from "../../assembly/abi.ts";
 import type { EngineOptions } from "../engine.ts";
 import { ConfigError } from "../errors.ts";
+import { powerOfTwo } from "../layout.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
 import { bufferBytes, elementsOf, merges, mostReceived, pagesOf } from "./receive-buffers.ts";
 import {
@@ -178,7 +179,7 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
     ...{ postsFrames, application, privateFrames: receives || application.kind === "socket" },
     staging: receives ? Math.min(batch * frame.buffersMost, Math.floor(ringSize / descriptors)) : batch,
     tx: record.tx,
-    host: receives ? record.host.rx : record.host.tx,
+    host: checkedHost(receives ? record.host.rx : record.host.tx),
     dma: options.dma,
     dropAtEnd: options.hold === "all",
     random: options.drop === "random",
@@ -246,6 +247,11 @@ function checkPublish(
       `${name} shows ${publish} packets at a time, but an application's are shown a burst at a time`,
     );
   }
+function checkedHost(host: HostTx | HostRx): HostTx | HostRx {
+  if (host.kind === "engine" && powerOfTwo(host.jobs) !== host.jobs) {
+    throw new ConfigError(`the host's copy engine has ${host.jobs} jobs, but must have a power of two`);
+  }
+  return host;
 }
 
 function receivePolicy({ record, rx, rxSgs, refillAt }: DriverBenchOptions): RxPolicy {

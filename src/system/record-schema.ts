@@ -37,12 +37,15 @@ const application = oneKind({
   "xsk-copy": ring,
 });
 
+const engine = { jobs: whole(1, VIRTQ_MAX_SIZE), jobsPerTurn: whole(1, VIRTQ_MAX_SIZE) };
+
 const hostTx = oneKind({
   wire: {},
   copy: { hops: whole(1, MOST_HOPS) },
   zerocopy: { wireHolds: whole(1, VIRTQ_MAX_SIZE) },
+  engine,
 });
-const hostRx = oneKind({ wire: {}, copy: { hops: whole(1, MOST_HOPS) } });
+const hostRx = oneKind({ wire: {}, copy: { hops: whole(1, MOST_HOPS) }, engine });
 
 export const systemRecord = object({
   name: name(),

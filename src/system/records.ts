@@ -73,8 +73,16 @@ export type HostTx =
   /** The CPU copies every payload: `hops` times. */
   | { kind: "copy"; hops: number }
   /** Payloads of larger packets stay in the guest's pages until the wire, which keeps `wireHolds` packets, is done with them. */
-  | { kind: "zerocopy"; wireHolds: number };
-export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number };
+  | { kind: "zerocopy"; wireHolds: number }
+  | CopyEngine;
+export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number } | CopyEngine;
+
+/** A copy engine moves every payload: from a queue of `jobs`, a power of two, at most `jobsPerTurn` in each of its turns. */
+interface CopyEngine {
+  kind: "engine";
+  jobs: number;
+  jobsPerTurn: number;
+}
 
 export const DIRECTIONS = ["tx", "rx"] as const;
 export type Direction = (typeof DIRECTIONS)[number];
@@ -298,6 +306,17 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
     // drivers/vhost/net.c: handle_tx_zerocopy, with the module parameter experimental_zcopytx. How long a NIC keeps a
     // packet is its own; 32 stay below the limit of min(VHOST_MAX_PEND, vq->num >> 2) in a ring of 256.
     host: { tx: { kind: "zerocopy", wireHolds: 32 }, rx: { kind: "copy", hops: 1 } },
+  },
+  "dma-engine": {
+    ...guest,
+    name: "dma-engine",
+    about: "a copy engine moves what vhost would copy, each way, while the CPU goes on",
+    // After the asynchronous data path of DPDK's vhost library (rte_vhost_async.h: submit a burst, poll its completions,
+    // in order) and Linux's ioat; how many jobs a channel takes is its own.
+    host: {
+      tx: { kind: "engine", jobs: 128, jobsPerTurn: 64 },
+      rx: { kind: "engine", jobs: 128, jobsPerTurn: 64 },
+    },
   },
   "sriov-vf": {
     ...DRIVER_RECORDS.premapped,

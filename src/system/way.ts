@@ -61,6 +61,7 @@ const APPLICATION: Readonly<Record<Application["kind"], readonly Crossing[]>> = 
 const HOST: Kinds<HostTx | HostRx> = {
   wire: () => [DMA],
   copy: ({ hops }) => [...Array.from({ length: hops }, (): Crossing => ({ step: "cpu" })), DMA],
+  engine: () => [{ step: "engine" }, DMA],
   zerocopy: () => [{ step: "header", copiedBelow: ZEROCOPY_LEAST, note: "the rest pinned" }, DMA],
 };
 

@@ -128,6 +128,12 @@ export class Knobs {
     const host = this.#of(ports[queue], engine.wasm.PORT_HOST);
     this.#set(this.#of(host, engine.wasm.HOST_FLIGHT), engine.wasm.IN_FLIGHT_FAIL_IN, count);
   }
+  /** The `count`th job of a queue's copy engine from now fails. */
+  failJob(count: number, queue = 0): void {
+    const { engine, ports } = this.#bench;
+    const host = this.#of(ports[queue], engine.wasm.PORT_HOST);
+    this.#set(this.#of(host, engine.wasm.HOST_COPY_ENGINE), engine.wasm.COPY_ENGINE_FAIL_IN, count);
+  }
   /** The `count`th mapping from now fails. */
   failMap(count: number): void {
     this.#bench.engine.devices[0].dma.failIn(count);
