@@ -247,6 +247,8 @@ function checkPublish(
       `${name} shows ${publish} packets at a time, but an application's are shown a burst at a time`,
     );
   }
+}
+
 function checkedHost(host: HostTx | HostRx): HostTx | HostRx {
   if (host.kind === "engine" && powerOfTwo(host.jobs) !== host.jobs) {
     throw new ConfigError(`the host's copy engine has ${host.jobs} jobs, but must have a power of two`);
