@@ -132,6 +132,7 @@ export * from "./offsets";
 export { framesOut } from "./path/app";
 export { portsCheck } from "./path/check";
 export { hostEngineBytes, hostEngineInit } from "./path/host-engine";
+export { passthruWireBytes, passthruWireInit } from "./path/host-passthru";
 export { inFlightBytes, inFlightInit } from "./path/in-flight";
 export {
   passthruBytes,

@@ -203,6 +203,8 @@ function planPassthru(wasm: VringExports, limits: EngineLimits, take: Take): voi
   const { batch } = limits;
   for (let i = 0; i < interfaces; i++) {
     take("private", `passthru ${i}`, wasm.passthruBytes(requests, segments, headerBytes));
+    // The NIC of a port is in the engine.
+    if (limits.ports > 0) take("private", `passthru ${i} wire`, wasm.passthruWireBytes(powerOfTwo(requests)));
     take("private", `passthru ${i} host path`, wasm.HOST_PATH_BYTES.value);
     take("private", `passthru ${i} submissions`, batch * (abi.ADD_HEADER + segments * abi.SEGMENT));
     take("private", `passthru ${i} completions`, batch * abi.PASSTHRU_COMPLETION);

@@ -4,6 +4,8 @@ import { ConfigError, PassthruError } from "./errors.ts";
 
 /** Most bytes of a frame that count as its headers, unless said otherwise. */
 export const PASSTHRU_HEADER_BYTES = 128;
+/** The most that may be said. */
+export const PASSTHRU_MOST_HEADER_BYTES = 1024;
 
 export interface PassthruLimits {
   /** Interfaces. Default 1. */
@@ -29,7 +31,7 @@ export function resolvePassthru(options: PassthruOptions): PassthruLimits {
   whole("passthru.interfaces", interfaces, 1, 1024);
   whole("passthru.requests", requests, 1, 65536);
   whole("passthru.segments", segments, 1, 32768);
-  whole("passthru.headerBytes", headerBytes, 14, 1024);
+  whole("passthru.headerBytes", headerBytes, 14, PASSTHRU_MOST_HEADER_BYTES);
   return { interfaces, requests, segments, headerBytes };
 }
 

@@ -25,6 +25,9 @@ export class HostPath extends Copies {
   flight: u32;
   /** The copy engine, and what waits for it (host-engine.ts), or 0. */
   engine: u32;
+  /** The interface that packets pass by through, and its NIC (host-passthru.ts), or 0. */
+  passthru: u32;
+  wire: u32;
   /** Buffers that the call gave back to the driver, and those of them that are staged: a burst that moved nothing else went on. */
   shown: u32;
   staged: u32;

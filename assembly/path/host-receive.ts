@@ -1,9 +1,10 @@
 // What a host does with a frame that the wire sends, by the kind of its path, until it is in the guest's buffers.
 
-import { HOST_ENGINE } from "../abi";
+import { HOST_ENGINE, HOST_PASSTHRU } from "../abi";
 import { countCpuCopy } from "./copies";
 import { copySource } from "./host-copy";
 import { engineBegins, engineBusy, engineEnds, enginePolls } from "./host-engine";
+import { passthruSends } from "./host-passthru";
 import { MOVE_CPU, MOVE_ENGINE, placeBuffers, placeFits, placeFrame, placePieces } from "./place-frame";
 import { Port, showStaged } from "./port";
 
@@ -13,6 +14,14 @@ export function hostPolls(port: Port): void {
   if (port.host.kind != HOST_ENGINE) return;
   enginePolls(port);
   showStaged(port);
+}
+
+/** Whether the path has taken the next `count` frames of the stream, because it has the guest's buffers already. */
+@inline
+export function hostSends(port: Port, count: u32): bool {
+  if (port.host.kind != HOST_PASSTHRU) return false;
+  passthruSends(port, count);
+  return true;
 }
 
 /** Places the frame that the wire left at `ptr`, or drops it, which is counted. False if it has to wait, or after a fault. */

@@ -1,8 +1,9 @@
 // What a host does with the packets that its device half has popped, by the kind of its path.
 
-import { HOST_COPY, HOST_ENGINE } from "../abi";
+import { HOST_COPY, HOST_ENGINE, HOST_PASSTHRU } from "../abi";
 import { copyTakes } from "./host-copy";
 import { engineDrain, engineRoom, engineTakes, engineTurn } from "./host-engine";
+import { passthruClose, passthruDrain, passthruTakes } from "./host-passthru";
 import { zerocopyDrain, zerocopyTakes } from "./host-zerocopy";
 import { Port } from "./port";
 
@@ -19,6 +20,8 @@ export function hostTakes(port: Port, count: u32): bool {
       return copyTakes(port, count);
     case HOST_ENGINE:
       return engineTakes(port, count);
+    case HOST_PASSTHRU:
+      return passthruTakes(port, count);
     default:
       return zerocopyTakes(port, count);
   }
@@ -38,7 +41,15 @@ export function hostDrain(port: Port): void {
     case HOST_ENGINE:
       engineDrain(port);
       break;
+    case HOST_PASSTHRU:
+      passthruDrain(port);
+      break;
     default:
       zerocopyDrain(port);
   }
+}
+
+/** The queue was stopped: forgets what the host still has of it. */
+export function hostClose(port: Port): void {
+  if (port.host.kind == HOST_PASSTHRU) passthruClose(port);
 }

@@ -19,7 +19,6 @@ import {
   SEGMENT,
 } from "../abi";
 import { copyBytes } from "../mem/copy";
-import { Fifo } from "../mem/fifo";
 import { pageLogMark } from "../mem/page-log";
 import { pinnable, pinsMarkDirty } from "../mem/pins";
 import { VIRTIO_NET_HDR_MAX_SIZE, VIRTIO_NET_HDR_NUM_BUFFERS } from "../spec";
@@ -39,6 +38,11 @@ import {
   segmentsOf,
   toLine,
 } from "./passthru";
+
+// What became of a frame
+export const PASSED: u32 = 0;
+export const NO_BUFFER: u32 = 1;
+export const TOO_LONG: u32 = 2;
 
 /** Takes the elements of a buffer: OK, or why the buffer can't be. */
 export function fillRead(p: Passthru, request: Request, segment: u32, count: u32): u32 {
@@ -114,20 +118,20 @@ export function splitHead(p: Passthru): u32 {
 
 /**
  * The NIC has a frame of `bytes` at `frame`, with its device header at `header` if there is one, and, where it splits
- * packets, has written the headers to `headersAt`. It moves the first `moved` bytes of the frame for real. False when
- * the frame was dropped.
+ * packets, has written the headers to `headersAt`. It moves the first `moved` bytes of the frame for real. What became
+ * of the frame.
  */
-export function passFrame(
-  p: Passthru,
-  header: u32,
-  headersAt: u32,
-  frame: u32,
-  bytes: u32,
-  moved: u32,
-): bool {
+export function passFrame(p: Passthru, header: u32, headersAt: u32, frame: u32, bytes: u32, moved: u32): u32 {
   const total = p.headerBytes + bytes;
+  if (isTooLong(p, total)) {
+    p.dropsTooLong++;
+    return TOO_LONG;
+  }
   const buffers = buffersFor(p, total);
-  if (!buffers) return false;
+  if (!buffers) {
+    p.dropsNoBuffer++;
+    return NO_BUFFER;
+  }
   const head = frameHead(p);
   const headers = splitBytes(p, bytes);
   p.host.headerCopyBytes += headers;
@@ -148,25 +152,26 @@ export function passFrame(
     finishRequest(p, request, OK, DONE_READS);
     at += part;
   }
-  return true;
+  return PASSED;
 }
 
-/** How many of the NIC's buffers `total` bytes take; 0, with the drop counted, when there are too few. */
+/** Whether a frame that must not span buffers is longer than the next one. */
+@inline
+function isTooLong(p: Passthru, total: u32): bool {
+  const posted = line(p, READS);
+  return !p.mergeable && posted.count != 0 && changetype<Request>(posted.first).bytes < total;
+}
+
+/** How many of the NIC's buffers `total` bytes take; 0 when there are too few. */
 function buffersFor(p: Passthru, total: u32): u32 {
-  const posted: Fifo = line(p, READS);
-  if (!p.mergeable && posted.count && changetype<Request>(posted.first).bytes < total) {
-    p.dropsTooLong++;
-    return 0;
-  }
   let buffers: u32 = 0;
-  let request = posted.first;
+  let request = line(p, READS).first;
   for (let left = total; request; request = load<u32>(request)) {
     const room = changetype<Request>(request).bytes;
     buffers++;
     if (room >= left) return buffers;
     left -= room;
   }
-  p.dropsNoBuffer++;
   return 0;
 }
 

@@ -274,6 +274,13 @@ export function deviceFinish(port: Port, count: u32): void {
   }
 }
 
+/** Shows the driver what was marked used. */
+export function devicePublishUsed(port: Port): void {
+  const device = changetype<u32>(port.device);
+  if (port.packed) packedDevicePublishUsed(device);
+  else splitDevicePublishUsed(device);
+}
+
 /** Makes room in the staging area for `buffers` that are to be shown together. */
 @inline
 export function stageRoom(port: Port, buffers: u32): void {

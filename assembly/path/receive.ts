@@ -36,7 +36,7 @@ import {
   appReceiveTurn,
   appTakes,
 } from "./app-receive";
-import { hostPlaces, hostPolls } from "./host-receive";
+import { hostPlaces, hostPolls, hostSends } from "./host-receive";
 import { MOVE_WIRE, placeBegin, placeBuffers, placeEnd, placeFrame } from "./place-frame";
 import {
   appOf,
@@ -95,6 +95,7 @@ function appTurn(port: Port): void {
 
 /** The device's side: `count` frames into as many buffers as there are; how many are dealt with, placed or dropped. */
 function wireSends(port: Port, count: u32): u32 {
+  if (hostOf(port) && hostSends(port, count)) return count;
   placeBegin(port, count);
   let left = count;
   for (; left; left--) {

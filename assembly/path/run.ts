@@ -7,7 +7,7 @@ import { FNV_BASIS } from "../mem/digest";
 import { queueStop } from "../ring/queue";
 import { rxReturn } from "../rx/kinds";
 import { appRewinds } from "./app-transmit";
-import { hostDrain, hostTurn } from "./host-transmit";
+import { hostClose, hostDrain, hostTurn } from "./host-transmit";
 import { appOf, chargeFrom, chargeTo, driverDetach, hostOf, Port } from "./port";
 import { dropAll, poll, receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
 import { giveBack, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
@@ -90,6 +90,7 @@ export function portClose(ptr: u32): void {
   if (!receives(port)) takeBack(port);
   queueStop(changetype<u32>(port.device));
   queueStop(changetype<u32>(port.driver));
+  if (hostOf(port)) hostClose(port);
   for (;;) {
     const count = driverDetach(port);
     if (!count) break;

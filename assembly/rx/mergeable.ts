@@ -22,8 +22,8 @@ export function mergeableTake(rx: RxRing): u32 {
   page.bias = 2;
   // What is staged is a pointer; the ring makes the handle.
   page.dma = ptr;
-  waitOnTop(rx, ptr + HALF);
-  return ptr;
+  waitOnTop(rx, ptr + HALF + rx.headroom);
+  return ptr + rx.headroom;
 }
 
 export function mergeableKeep(rx: RxRing, buffer: u32): void {

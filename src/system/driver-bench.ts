@@ -254,7 +254,14 @@ export class DriverBench {
     expect("pins of pages, counted one by one", wasm.pinsSum(pins));
     expect("pins that were put and not taken", this.#word(pins, wasm.PINS_UNDERFLOWS));
     for (const [queue, port] of this.ports.entries()) {
-      const flight = this.#word(this.#word(port, wasm.PORT_HOST), wasm.HOST_FLIGHT);
+      const host = this.#word(port, wasm.PORT_HOST);
+      if (this.settings.host.kind === "passthru") {
+        const ptr = this.#word(host, wasm.HOST_PASSTHRU_AT);
+        expect(`requests of the interface of queue ${queue}`, wasm.passthruOutstanding(ptr));
+        expect(`lost requests of the interface of queue ${queue}`, wasm.passthruLost(ptr));
+        continue;
+      }
+      const flight = this.#word(host, wasm.HOST_FLIGHT);
       expect(`packets that the wire of queue ${queue} has`, this.#word(flight, wasm.IN_FLIGHT_COUNT));
     }
   }

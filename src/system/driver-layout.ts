@@ -3,11 +3,19 @@ import * as abi from "../../assembly/abi.ts";
 import { VIRTIO_NET_HDR_NUM_BUFFERS, VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
 import type { Engine } from "../engine.ts";
 import { alignUp, type EngineLimits, powerOfTwo, resolveLimits } from "../layout.ts";
+import { agree, type PassthruLimits } from "../passthru-limits.ts";
 import { type ApplicationPlan, planApplication, writeApplication } from "./application-layout.ts";
 import { type DriverSettings, piecesOf } from "./driver-options.ts";
 import { Bump, setWords, stride } from "./places.ts";
-import { ATTRIBUTES, bufferBytes, frameOffset, HEADROOM, syncsForDevice } from "./receive-buffers.ts";
-import { RECLAIM_AT, RX_KINDS } from "./records.ts";
+import {
+  ATTRIBUTES,
+  bufferBytes,
+  frameOffset,
+  headroomOf,
+  roomOf,
+  syncsForDevice,
+} from "./receive-buffers.ts";
+import { type PassthruPath, RECLAIM_AT, RX_KINDS } from "./records.ts";
 
 const TOUCHES = { none: abi.TOUCH_NONE, header: abi.TOUCH_HEADER, copy: abi.TOUCH_COPY };
 
@@ -59,7 +67,12 @@ function flatBytes(settings: DriverSettings): { buffers: number; stack: number }
   return { buffers: ringSize * stride(longest(settings)), stack: alignUp(8 + 4 * ringSize, abi.CACHE_LINE) };
 }
 
-const HOST_KINDS = { copy: abi.HOST_COPY, zerocopy: abi.HOST_ZEROCOPY, engine: abi.HOST_ENGINE } as const;
+const HOST_KINDS = {
+  copy: abi.HOST_COPY,
+  zerocopy: abi.HOST_ZEROCOPY,
+  engine: abi.HOST_ENGINE,
+  passthru: abi.HOST_PASSTHRU,
+} as const;
 
 /**
  * The buffers of a queue's host. The CPU's copies need two bursts, so that the wire has what was handed to it while the
@@ -68,7 +81,7 @@ const HOST_KINDS = { copy: abi.HOST_COPY, zerocopy: abi.HOST_ZEROCOPY, engine: a
 function hostSlots(settings: DriverSettings): { slots: number; bytes: number } {
   const { host, batch } = settings;
   const bytes = stride(longest(settings));
-  if (host.kind === "wire") return { slots: 0, bytes };
+  if (host.kind === "wire" || host.kind === "passthru") return { slots: 0, bytes };
   if (host.kind === "copy") return { slots: 2 * batch, bytes };
   return { slots: host.kind === "engine" ? host.jobs : packetsInFlight(settings), bytes };
 }
@@ -76,6 +89,13 @@ function hostSlots(settings: DriverSettings): { slots: number; bytes: number } {
 /** Packets that the wire has at a time beside the host's copies. */
 function packetsInFlight({ host }: DriverSettings): number {
   return host.kind === "zerocopy" ? host.wireHolds + abi.IN_FLIGHT_REORDER : 0;
+}
+
+/** A passthru interface for each queue: as many requests as its ring can have buffers out, of as many elements. */
+function passthruOf({ host, queues, ringSize, sgs }: DriverSettings): PassthruLimits | null {
+  if (host.kind !== "passthru") return null;
+  const segments = Math.max(sgs, abi.MAX_THRESHOLD);
+  return { interfaces: queues.length, requests: ringSize, segments, headerBytes: host.headerBytes };
 }
 
 /** Linux's default pool, and the bytes of it that one mapping can have at most. */
@@ -130,7 +150,8 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
     fragments: receives ? settings.fragmentsMost - 1 : 0,
     inFlight: packetsInFlight(settings),
     copyJobs: settings.host.kind === "engine" ? settings.host.jobs : 0,
-    pins: packetsInFlight(settings) > 0,
+    pins: packetsInFlight(settings) > 0 || settings.host.kind === "passthru",
+    passthru: passthruOf(settings),
     heapBytes: queues.length * ringSize * block + 2 * block + 64,
     bufferBytes: places.buffers + application.buffers + queues.length * flat.buffers,
     scratchBytes:
@@ -218,6 +239,7 @@ export class PortWriter {
     if (host.kind === "wire") return 0;
     const { slots, bytes } = hostSlots(this.#settings);
     const ptr = this.#at(`port ${index} host path`);
+    if (host.kind === "passthru") this.#writePassthru(index, ptr, host);
     if (host.kind === "zerocopy") {
       const flight = this.#at(`port ${index} in flight`);
       wasm.inFlightInit(flight, slots, host.wireHolds, seed);
@@ -239,6 +261,35 @@ export class PortWriter {
       [wasm.HOST_SLOT_COUNT, slots],
     ]);
     return ptr;
+  }
+
+  /** The interface of a queue, and its NIC. */
+  #writePassthru(index: number, host: number, { nic, headerBytes, wireHolds }: PassthruPath): void {
+    const { wasm, devices } = this.#engine;
+    const { record, ringSize, rx, receives, seed, sgs } = this.#settings;
+    const ptr = this.#at(`passthru ${index}`);
+    const wire = this.#at(`passthru ${index} wire`);
+    const mode = receives ? agree(nic, roomOf(rx)) : "split";
+    wasm.passthruInit(ptr, host, ringSize, Math.max(sgs, abi.MAX_THRESHOLD), headerBytes);
+    wasm.passthruWireInit(wire, powerOfTwo(ringSize), wireHolds, seed);
+    this.#set(host, [
+      [wasm.HOST_PASSTHRU_AT, ptr],
+      [wasm.HOST_WIRE, wire],
+      [wasm.HOST_PINS, this.#at("pins")],
+    ]);
+    this.#set(ptr, [
+      [wasm.PASSTHRU_SPACE, devices[0].space],
+      [wasm.PASSTHRU_HEADER_BYTES, record.headerBytes],
+      [wasm.PASSTHRU_FRAME_MOST, longest(this.#settings) - record.headerBytes],
+      [wasm.PASSTHRU_MERGEABLE, rx.mergeable],
+      [wasm.PASSTHRU_KEEPS, true],
+      [wasm.PASSTHRU_PACKET_SPLIT, mode === "split"],
+      [wasm.PASSTHRU_HEADROOM, nic.headroom],
+      [wasm.PASSTHRU_TAILROOM, nic.tailroom],
+      [wasm.PASSTHRU_ALIGN_MASK, nic.align - 1],
+      [wasm.PASSTHRU_AHEAD, ringSize],
+    ]);
+    wasm.passthruBind(ptr);
   }
 
   /** What stands above the driver half, or 0. */
@@ -295,7 +346,7 @@ export class PortWriter {
       [wasm.RX_RING_SPACE, devices[0].space],
       [wasm.RX_RING_KIND, postsFrames ? abi.RX_FRAMES : RX_KINDS.indexOf(kind)],
       [wasm.RX_RING_NODE, node],
-      [wasm.RX_RING_HEADROOM, HEADROOM[kind]],
+      [wasm.RX_RING_HEADROOM, headroomOf(rx)],
       [wasm.RX_RING_BUFFER_BYTES, bufferBytes(rx, record.headerBytes, sgs)],
       [wasm.RX_RING_FRAME_OFFSET, frameOffset(kind, record.headerBytes, sgs)],
       [wasm.RX_RING_ATTRS, ATTRIBUTES[kind] ?? 0],

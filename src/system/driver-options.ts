@@ -4,7 +4,8 @@ import type { EngineOptions } from "../engine.ts";
 import { ConfigError } from "../errors.ts";
 import { powerOfTwo } from "../layout.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
-import { bufferBytes, elementsOf, merges, mostReceived, pagesOf } from "./receive-buffers.ts";
+import { agree } from "../passthru-limits.ts";
+import { bufferBytes, elementsOf, merges, mostReceived, pagesOf, roomOf } from "./receive-buffers.ts";
 import {
   type Application,
   atNic,
@@ -130,7 +131,7 @@ export interface DriverSettings {
   reserve: number;
 }
 
-/** @throws ConfigError for what can't be. */
+/** @throws ConfigError for what can't be, PassthruError when a NIC asks for more room than the buffers have. */
 export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const { queues } = options;
   const record = "host" in options.record ? options.record : atNic(options.record);
@@ -141,6 +142,7 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const application = applicationOf(options, record);
   const postsFrames = receives && isZeroCopy(application);
   const rx = postsFrames ? framePolicy(options) : receivePolicy(options);
+  if (receives && record.host.rx.kind === "passthru") agree(record.host.rx.nic, roomOf(rx));
   const sgs = receives
     ? elementsOf(rx)
     : Math.max(leastElements(record), whole("sg", options.sg ?? 1, 1, ringSize));
@@ -279,7 +281,21 @@ function receivePolicy({ record, rx, rxSgs, refillAt }: DriverBenchOptions): RxP
     throw new ConfigError(`rx is "big", but ${name} has no device header to put into the first element`);
   }
   const refill = { ...record.rx.refill, at: refillAt ?? record.rx.refill.at };
-  return { ...record.rx, kind, sgs, mergeable, refill };
+  const policy = { ...record.rx, kind, sgs, mergeable, refill };
+  checkRoom(policy, headerBytes);
+  return policy;
+}
+
+/** @throws ConfigError when the room round a buffer leaves too little of its page, or half page. */
+function checkRoom(rx: RxPolicy, headerBytes: number): void {
+  if (rx.room === undefined) return;
+  const { headroom, tailroom } = roomOf(rx);
+  const bytes = bufferBytes(rx, headerBytes, elementsOf(rx));
+  const least = headerBytes + ETHERNET_HEADER;
+  if (bytes >= least && headroom + bytes + tailroom <= abi.PAGE_SIZE) return;
+  throw new ConfigError(
+    `rx.room has ${headroom} bytes in front and ${tailroom} behind, which leave too little for a buffer of ${least}`,
+  );
 }
 
 function refillThreshold(rx: RxPolicy, ringSize: number, descriptors: number): number {

@@ -1,9 +1,11 @@
 /** A record that somebody wrote: looked over field by field, and for what contradicts itself. */
 import * as v from "valibot";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, PassthruError } from "../errors.ts";
+import { agree, type PassthruNic } from "../passthru-limits.ts";
 import { DriverBench } from "./driver-bench.ts";
+import { ROOMY, roomOf } from "./receive-buffers.ts";
 import { systemRecord } from "./record-schema.ts";
-import { directionsOf, SYSTEM_RECORDS, type SystemRecord } from "./records.ts";
+import { directionsOf, type RxPolicy, SYSTEM_RECORDS, type SystemRecord } from "./records.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -91,10 +93,30 @@ const RULES: readonly Rule[] = [
     accessPlatform &&
     PINNING.includes(host.tx.kind) &&
     `host.tx.kind: ${show(host.tx.kind)} pins pages by the physical addresses that a guest hands out; accessPlatform false is right`,
+  ({ host, accessPlatform }) =>
+    accessPlatform &&
+    PINNING.includes(host.rx.kind) &&
+    `host.rx.kind: ${show(host.rx.kind)} pins pages by the physical addresses that a guest hands out; accessPlatform false is right`,
+  ({ rx }) =>
+    rx.room !== undefined &&
+    !ROOMY.includes(rx.kind) &&
+    `rx.room: buffers of the kind ${show(rx.kind)} have no place for it; ${ROOMY.join(", ")} have`,
+  ({ host, rx }) => host.rx.kind === "passthru" && roomLacking(host.rx.nic, rx),
 ];
 
+/** What a NIC asks for that the driver's buffers don't have. */
+function roomLacking(nic: PassthruNic, rx: RxPolicy): string | false {
+  try {
+    agree(nic, roomOf(rx));
+    return false;
+  } catch (error) {
+    if (!(error instanceof PassthruError)) throw error;
+    return `host.rx.nic: ${error.message}; rx.room as large, or packetSplit true, is right`;
+  }
+}
+
 /** Hosts that pin the guest's pages: they reach what it hands out without its mappings. */
-const PINNING = ["zerocopy"];
+const PINNING = ["zerocopy", "passthru"];
 
 /** @throws ConfigError */
 function checkContradictions(record: SystemRecord): void {

@@ -1,13 +1,14 @@
 /** What the buffers of each kind look like: where they lie in their pages, what they hold, how they are mapped. */
 import * as abi from "../../assembly/abi.ts";
 import { MAX_FRAME_BYTES } from "../net/frame.ts";
+import type { BufferRoom } from "../passthru-limits.ts";
 import type { RxKind, RxPolicy } from "./records.ts";
 
 /** The longest frame that a receive buffer takes where frames don't span several: Ethernet with a VLAN tag and 1500 bytes. */
 export const MAX_RX_FRAME = 1518;
 
 /** Bytes in front of a buffer in its page or half page; where a packet is built in place, 192 (I40E_SKB_PAD). */
-export const HEADROOM: Readonly<Record<RxKind, number>> = {
+const HEADROOM: Readonly<Record<RxKind, number>> = {
   "alloc-per-packet": 0,
   "page-reuse": 0,
   "page-reuse-build": 192,
@@ -37,7 +38,23 @@ export const MAPPED_BY_RING: readonly RxKind[] = ["alloc-per-packet", "mergeable
 /** Where the frame starts when the device header has an element of its own: on a cache line of its own. */
 const SPLIT_HEADER_OFFSET = 64;
 
-type Choice = Pick<RxPolicy, "kind" | "mergeable">;
+type Choice = Pick<RxPolicy, "kind" | "mergeable" | "room">;
+
+/** Kinds whose pages have room round a buffer where that is wanted, and room that a kind always has. */
+export const ROOMY: readonly RxKind[] = ["alloc-per-packet", "page-pool", "premapped", "mergeable"];
+const BUILT_ROOM: BufferRoom = { headroom: 192, tailroom: 320, align: abi.CACHE_LINE };
+const NO_ROOM: BufferRoom = { headroom: 0, tailroom: 0, align: abi.CACHE_LINE };
+
+/** What a buffer has in front and behind, that nobody else uses. */
+export function roomOf({ kind, room }: Pick<RxPolicy, "kind" | "room">): BufferRoom {
+  if (kind === "page-reuse-build") return BUILT_ROOM;
+  return room !== undefined && ROOMY.includes(kind) ? room : NO_ROOM;
+}
+
+/** Where a buffer starts in its page or half page. */
+export function headroomOf(rx: Pick<RxPolicy, "kind" | "room">): number {
+  return Math.max(HEADROOM[rx.kind], roomOf(rx).headroom);
+}
 
 /** Whether a frame may span buffers; a big buffer holds any. */
 export function merges({ kind, mergeable }: Choice): boolean {
@@ -61,9 +78,10 @@ export function pagesOf(kind: RxKind): number {
 
 /** Bytes of a buffer that the device may write; where frames span buffers, all that its page has room for. */
 export function bufferBytes(rx: Choice, headerBytes: number, sgs: number): number {
+  const room = rx.kind === "page-reuse-build" ? 0 : headroomOf(rx) + roomOf(rx).tailroom;
   const fixed = BUFFER_BYTES[rx.kind];
-  if (fixed !== undefined) return fixed;
-  if (merges(rx)) return abi.PAGE_SIZE - HEADROOM[rx.kind];
+  if (fixed !== undefined) return fixed - room;
+  if (merges(rx)) return abi.PAGE_SIZE - room;
   return frameOffset(rx.kind, headerBytes, sgs) + MAX_RX_FRAME;
 }
 

@@ -8,6 +8,7 @@
 
 import { VIRTIO_NET_HDR_SIZE } from "../../assembly/spec.ts";
 import type { DmaBackend } from "../names.ts";
+import { type BufferRoom, PASSTHRU_HEADER_BYTES, type PassthruNic } from "../passthru-limits.ts";
 
 /** How a driver keeps its receive buffers (assembly/rx/, one file a kind). */
 export const RX_KINDS = [
@@ -54,6 +55,8 @@ export interface RxPolicy {
    * allows. Needs a device header, and buffers of one element. The kind `mergeable` always does.
    */
   mergeable: boolean;
+  /** Room that buffers have in front and behind in their pages, for a NIC that asks for it; default: none. */
+  room?: BufferRoom;
   refill: {
     /** After every packet that was taken, or after all of a poll. */
     check: "packet" | "poll";
@@ -74,14 +77,25 @@ export type HostTx =
   | { kind: "copy"; hops: number }
   /** Payloads of larger packets stay in the guest's pages until the wire, which keeps `wireHolds` packets, is done with them. */
   | { kind: "zerocopy"; wireHolds: number }
-  | CopyEngine;
-export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number } | CopyEngine;
+  | CopyEngine
+  | PassthruPath;
+export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number } | CopyEngine | PassthruPath;
 
 /** A copy engine moves every payload: from a queue of `jobs`, a power of two, at most `jobsPerTurn` in each of its turns. */
 interface CopyEngine {
   kind: "engine";
   jobs: number;
   jobsPerTurn: number;
+}
+
+/** The NIC reads and writes the guest's own pages: `direct` or `split`, as its wishes and the driver's buffers agree. */
+export interface PassthruPath {
+  kind: "passthru";
+  nic: PassthruNic;
+  /** Most bytes of a frame that count as headers, which are copied wherever they are apart from the payload. */
+  headerBytes: number;
+  /** Packets that the wire keeps before it reads the first. */
+  wireHolds: number;
 }
 
 export const DIRECTIONS = ["tx", "rx"] as const;
@@ -275,6 +289,16 @@ function anyFrame(rx: RxPolicy): RxPolicy {
 /** XSK_RING_PROD__DEFAULT_NUM_DESCS, XSK_RING_CONS__DEFAULT_NUM_DESCS. */
 const XSK_ENTRIES = 2048;
 
+/**
+ * What a NIC asks for that can't split packets: NET_SKB_PAD in front of a buffer, which starts on a cache line, and behind
+ * it what describes the packet. A frame of 9000 bytes still takes five buffers of half a page.
+ */
+const NIC_ROOM: BufferRoom = { headroom: 64, tailroom: 128, align: 64 };
+/** How long a NIC keeps a packet is its own; as for vhost-zerocopy. */
+const passthru = { kind: "passthru", headerBytes: PASSTHRU_HEADER_BYTES, wireHolds: 32 } as const;
+const direct: PassthruPath = { ...passthru, nic: { ...NIC_ROOM, packetSplit: false } };
+const split: PassthruPath = { ...passthru, nic: { ...NIC_ROOM, packetSplit: true } };
+
 /** Every system by name: those of section 5 of the list of systems, and the drivers. */
 export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
   ...Object.fromEntries(Object.values(DRIVER_RECORDS).map((record) => [record.name, atNic(record)])),
@@ -317,6 +341,21 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
       tx: { kind: "engine", jobs: 128, jobsPerTurn: 64 },
       rx: { kind: "engine", jobs: 128, jobsPerTurn: 64 },
     },
+  },
+  "passthru-direct": {
+    ...guest,
+    name: "passthru-direct",
+    about: "the NIC reads and writes the guest's buffers, which have the room that it asks for: way one",
+    // The mediate passthru patches of 2010: the NIC's driver allocates its buffers with the guest's page constructor.
+    rx: { ...DRIVER_RECORDS.mergeable.rx, room: NIC_ROOM },
+    host: { tx: direct, rx: direct },
+  },
+  "passthru-split": {
+    ...guest,
+    name: "passthru-split",
+    about: "the NIC splits packets: payload into the guest's buffers, headers by way of the host: way two",
+    rx: DRIVER_RECORDS.mergeable.rx,
+    host: { tx: split, rx: split },
   },
   "sriov-vf": {
     ...DRIVER_RECORDS.premapped,

@@ -46,7 +46,9 @@ export interface WayCopies {
 
 const DMA: Crossing = { step: "dma" };
 
-type Kinds<T extends { kind: string }> = { [K in T["kind"]]: (path: Extract<T, { kind: K }>) => Crossing[] };
+type Kinds<T extends { kind: string }> = {
+  [K in T["kind"]]: (path: Extract<T, { kind: K }>, direction: Direction) => Crossing[];
+};
 
 /** From an application to its driver; none without one. */
 const APPLICATION: Readonly<Record<Application["kind"], readonly Crossing[]>> = {
@@ -63,13 +65,18 @@ const HOST: Kinds<HostTx | HostRx> = {
   copy: ({ hops }) => [...Array.from({ length: hops }, (): Crossing => ({ step: "cpu" })), DMA],
   engine: () => [{ step: "engine" }, DMA],
   zerocopy: () => [{ step: "header", copiedBelow: ZEROCOPY_LEAST, note: "the rest pinned" }, DMA],
+  passthru: ({ nic }, direction) =>
+    direction === "rx" && !nic.packetSplit
+      ? [{ step: "dma", note: "into pinned pages" }]
+      : [{ step: "header", note: "the rest pinned" }, DMA],
 };
 
 /** In the direction of the packet. @throws RangeError for a direction that the system doesn't have */
 export function wayOf(record: SystemRecord, direction: Direction): Leg[] {
   if (!directionsOf(record).includes(direction)) throw new RangeError(`${record.name} has no ${direction}`);
   const host = record.host[direction];
-  const outside = (HOST[host.kind] as (path: HostTx | HostRx) => Crossing[])(host);
+  const crossingsOf = HOST[host.kind] as (path: HostTx | HostRx, direction: Direction) => Crossing[];
+  const outside = crossingsOf(host, direction);
   const above = APPLICATION[record.application.kind];
   const crossings = [...above, ring(record, direction), ...outside];
   const hosts = outside.slice(1).map((_, k) => (outside.length > 2 ? `host ${k + 1}` : "host"));

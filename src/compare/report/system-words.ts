@@ -29,8 +29,15 @@ export function madeOf(record: SystemRecord): { part: string; text: string }[] {
   ];
 }
 
-/** `copy, hops 2`; the wire is no host. */
+/** `copy with hops 2`; the wire is no host. */
 function kindText({ kind, ...fields }: { kind: string }): string {
   if (kind === "wire") return "none";
-  return [kind, ...Object.entries(fields).map(([name, value]) => `${name} ${value}`)].join(" with ");
+  return [kind, ...fieldTexts(fields)].join(" with ");
+}
+
+/** `hops 2`, and of what has fields of its own `nic (headroom 64, packetSplit true)`. */
+function fieldTexts(fields: object): string[] {
+  return Object.entries(fields).map(([name, value]) =>
+    typeof value === "object" ? `${name} (${fieldTexts(value).join(", ")})` : `${name} ${value}`,
+  );
 }
