@@ -27,6 +27,8 @@ export interface CasePlan {
   arm: Arm;
   /** By what the result says which case it is. */
   fields: CaseFields;
+  /** Whether published figures about such a case are set beside it; it is a system's then. */
+  published: boolean;
   limits: EngineLimits;
   /** Mean bytes of the packets that it moves. */
   bytesPerPacket: number;

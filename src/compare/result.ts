@@ -168,6 +168,25 @@ export function isSystemCase(c: CaseResult): c is SystemCaseResult {
   return "system" in c;
 }
 
+/** A published figure, and what of ours stands beside it. */
+export interface PublishedResult {
+  name: string;
+  title: string;
+  /** What was said, and the figure's two ends in `unit`; never ours. */
+  published: string;
+  before: number;
+  after: number;
+  unit: string;
+  ours: PublishedPair[];
+}
+
+/** Two of our cases: how many times the packets a second of `ratio.baseline` the case has, and what is another thing there. */
+export interface PublishedPair {
+  id: string;
+  ratio: Ratio;
+  differs: string[];
+}
+
 /** A case that can't be run as asked, and why. */
 export interface LeftOut {
   id: string;
@@ -184,6 +203,8 @@ export interface Comparison {
   options: Record<string, unknown>;
   /** What was compared with `--systems`, as it is made. */
   systems?: SystemRecord[];
+  /** With `--systems`: published figures beside ours, where what they compared is among the cases. */
+  published?: PublishedResult[];
   /** With `--systems all`: what can't be run as asked. */
   leftOut?: LeftOut[];
   /** False when the run was interrupted: `cases` then holds what was complete. */

@@ -37,6 +37,7 @@ export function planRingCase(arm: RingArm, digest: string, align: boolean): Case
   return {
     arm,
     fields: { ring, tables, sg, frame, batch, batchRun, ringSize, threshold, touch },
+    published: false,
     limits,
     bytesPerPacket: arm.traffic.bytes / arm.traffic.packets.length,
     digest,

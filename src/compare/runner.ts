@@ -1,22 +1,23 @@
 /** Runs a comparison: all cases prepared and checked, then timed in interleaved rounds, then checked for leaks. */
-import { Engine, type EngineOptions } from "../engine.ts";
-import { bytesNeeded } from "../layout.ts";
+import type { Engine, EngineOptions } from "../engine.ts";
 import { type Traffic, trafficDigest } from "../net/traffic.ts";
 import type { Operation } from "../system/operations.ts";
 import { CaseBench, type CasePlan, type Counted, macrotask } from "./bench.ts";
-import { CompareFailure, CompareInputError } from "./errors.ts";
-import { groupBy } from "./group.ts";
+import { CompareFailure } from "./errors.ts";
+import { chosenOf, memorySizes, parts } from "./parts.ts";
+import { besideOurs, type Chosen, type PublishedFigure, publishedPairs } from "./published.ts";
 import {
   type CaseResult,
   type Comparison,
   type Environment,
   type LeftOut,
+  type PublishedPair,
   RESULT_SCHEMA,
   type Workload,
 } from "./result.ts";
 import { type Dimensions, nameRingDimensions, planRingArms } from "./ring-arms.ts";
 import { planRingCase } from "./ring-loop.ts";
-import { pairedRatio, summarize } from "./statistics.ts";
+import { type Interval, pairedRatio, summarize } from "./statistics.ts";
 import { nameSystemDimensions, planSystemArms, type SystemDimensions } from "./system-arms.ts";
 import { planSystemCases } from "./system-loop.ts";
 
@@ -53,12 +54,6 @@ export interface CompareHooks {
   tamper?(engine: Engine, id: string): void;
 }
 
-/** Engines that are alive at once take at most this much, unless cases with one baseline need more. */
-const ALIVE_BYTES = 2 ** 30;
-
-/** A WebAssembly memory has 32-bit addresses, and the engine leaves the last 64 KiB alone. */
-const MOST_BYTES = 2 ** 32 - 65536;
-
 /**
  * Times every combination of the options on every traffic. A case has been timed in as many rounds as its
  * baseline; `complete` is false when the signal fired before the last.
@@ -79,10 +74,12 @@ export async function compare(
   hooks.onStart?.(plans.length * (1 + options.rounds));
   const run: Run = { ...options, hooks, module: host.module };
   const cases: CaseResult[] = [];
+  const published: PublishedRatio[] = [];
   let complete = true;
   for (const part of parts(plans, sizes)) {
-    const { rounds, results } = await runPart(part, run);
+    const { rounds, results, pairs } = await runPart(part, run);
     cases.push(...results);
+    published.push(...pairs);
     complete = rounds === options.rounds;
     if (!complete) break;
   }
@@ -97,6 +94,7 @@ export async function compare(
     ...(workloads.length > 1 ? { workloads } : {}),
     options: nameOptions(options),
     ...("systems" in options && options.as === "systems" ? { systems: [...options.systems] } : {}),
+    ...(published.length > 0 ? { published: besideOurs(published) } : {}),
     ...(leftOut.length > 0 ? { leftOut } : {}),
     complete,
     cases,
@@ -132,42 +130,6 @@ function describe(traffic: Traffic): Workload {
   return { kind, file, packets: packets.length, bytes, digest: trafficDigest(traffic) };
 }
 
-/** Bytes of the engine memory of every case. @throws CompareInputError when they are too few or too many. */
-async function memorySizes(
-  plans: CasePlan[],
-  given: number | undefined,
-  module: EngineOptions["module"],
-): Promise<Map<CasePlan, number>> {
-  // The sizes of the control blocks are the compiler's; any engine can tell them.
-  const { wasm } = await Engine.create({ queueSize: 1, batch: 1, maxSgs: 1, bufferBytes: 0, module });
-  const needed = plans.map(({ limits }) => bytesNeeded(wasm, limits));
-  const most = needed.reduce((a, b) => Math.max(a, b));
-  const id = plans[needed.indexOf(most)].arm.id;
-  const room = given ?? MOST_BYTES;
-  if (most > room) {
-    throw new CompareInputError(
-      `case ${id} needs ${most} bytes of memory, but only ${room} are ${given === undefined ? "possible" : "given"}`,
-    );
-  }
-  return new Map(plans.map((plan, i) => [plan, given ?? needed[i]]));
-}
-
-/** Cases that are alive at the same time: all that share a baseline, and as many more as fit the memory. */
-function parts(plans: CasePlan[], sizes: Map<CasePlan, number>): CasePlan[][] {
-  const result: CasePlan[][] = [];
-  let room = 0;
-  for (const group of groupBy(plans, ({ arm }) => arm.baseline).values()) {
-    const bytes = group.reduce((sum, plan) => sum + (sizes.get(plan) ?? 0), 0);
-    if (bytes > room) {
-      result.push([]);
-      room = ALIVE_BYTES;
-    }
-    result[result.length - 1].push(...group);
-    room -= bytes;
-  }
-  return result;
-}
-
 interface Run extends RunOptions {
   hooks: CompareHooks;
   module: EngineOptions["module"];
@@ -185,26 +147,38 @@ interface Prepared {
   packets: number[];
 }
 
+/** A ratio of ours beside a published figure. */
+type PublishedRatio = { figure: PublishedFigure; pair: PublishedPair };
+
 /** The complete rounds, and a result for every case when there is one. */
-async function runPart(plans: CasePlan[], run: Run): Promise<{ rounds: number; results: CaseResult[] }> {
+async function runPart(
+  plans: CasePlan[],
+  run: Run,
+): Promise<{ rounds: number; results: CaseResult[]; pairs: PublishedRatio[] }> {
   const prepared: Prepared[] = [];
   for (const plan of plans) {
     prepared.push(await prepare(plan, run));
     await macrotask();
-    if (run.hooks.signal?.aborted) return { rounds: 0, results: [] };
+    if (run.hooks.signal?.aborted) return { rounds: 0, results: [], pairs: [] };
   }
   checkDigests(prepared);
   let rounds = 0;
   while (rounds < run.rounds && (await runRound(prepared, rounds, run))) rounds++;
   for (const { bench } of prepared) bench.checkLeaks();
-  if (rounds === 0) return { rounds, results: [] };
+  if (rounds === 0) return { rounds, results: [], pairs: [] };
   const summaries = new Map(prepared.map((one) => [one.bench.id, summarizeCase(one, rounds)]));
   const results = prepared.map((one) => {
     const ours = summaries.get(one.bench.id) as CaseSummary;
     const baseline = summaries.get(one.bench.plan.arm.baseline) as CaseSummary;
     return toResult(one, ours, baseline, rounds);
   });
-  return { rounds, results };
+  const pairs = publishedPairs(plans, chosenOf).map(({ figure, ours, against }): PublishedRatio => {
+    const [mine, other] = [ours, against].map(({ arm }) => summaries.get(arm.id) as CaseSummary);
+    const ratio = { baseline: against.arm.id, ...ratioOf(mine, other) };
+    const differs = figure.differs(ours.fields as Chosen, against.fields as Chosen);
+    return { figure, pair: { id: ours.arm.id, ratio, differs } };
+  });
+  return { rounds, results, pairs };
 }
 
 async function prepare(plan: CasePlan, { hooks, memoryBytes, module }: Run): Promise<Prepared> {
@@ -256,15 +230,13 @@ function summarizeCase({ rounds }: Prepared, complete: number): CaseSummary {
 
 function toResult(
   { bench, digest, operations, counted, packets }: Prepared,
-  { nsPerPacket, medians }: CaseSummary,
+  ours: CaseSummary,
   baseline: CaseSummary,
   rounds: number,
 ): CaseResult {
+  const { nsPerPacket } = ours;
   const { arm, fields, bytesPerPacket } = bench.plan;
   const measured = packets.slice(0, rounds).reduce((sum, n) => sum + n, 0);
-  const interval = pairedRatio(medians, baseline.medians);
-  // Packets a second over the baseline's, as the reader can divide them himself; the rounds say how sure it is.
-  const value = baseline.nsPerPacket.median / nsPerPacket.median;
   return {
     id: arm.id,
     ...fields,
@@ -278,12 +250,14 @@ function toResult(
     ...(counted.perQueue === undefined ? {} : { perQueue: counted.perQueue }),
     ...(operations === undefined ? {} : { operations }),
     digest,
-    ratio: {
-      baseline: arm.baseline,
-      value,
-      low: Math.min(interval.low, value),
-      high: Math.max(interval.high, value),
-    },
+    ratio: { baseline: arm.baseline, ...ratioOf(ours, baseline) },
     notes: arm.notes,
   };
+}
+
+/** Packets a second over the other's, as the reader can divide them himself; the rounds say how sure it is. */
+function ratioOf(ours: CaseSummary, other: CaseSummary): Interval {
+  const { low, high } = pairedRatio(ours.medians, other.medians);
+  const value = other.nsPerPacket.median / ours.nsPerPacket.median;
+  return { value, low: Math.min(low, value), high: Math.max(high, value) };
 }

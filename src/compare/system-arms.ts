@@ -88,6 +88,8 @@ type Settings = TxSettings | RxSettings;
 /** One case before it is run; its id is `vhost-net/rx`, or `i40e/direct/rx` with backends, and what else has several values. */
 export interface SystemArm extends Arm {
   record: SystemRecord;
+  /** What it is compared as. */
+  as: SystemDimensions["as"];
   settings: Settings;
   dma: DmaBackend;
   drop: "in-order" | "random";
@@ -127,6 +129,7 @@ function planArm(
     baseline: nameOf(settings, first),
     notes: [...(traffic.notes ?? []), ...notesFor(settings, record, as)],
     record,
+    as,
     settings,
     dma: backendOf(settings, record),
     drop,

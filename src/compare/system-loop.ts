@@ -92,6 +92,7 @@ function planSystemCase(arm: SystemArm, spread: Spread, traceOps: number): CaseP
       threshold: settings.direction === "tx" ? settings.threshold : 0,
       touch,
     },
+    published: arm.as === "systems",
     limits,
     bytesPerPacket: spread.bytes / spread.packets,
     digest: spread.digest,

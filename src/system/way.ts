@@ -2,7 +2,7 @@
  * The way of a packet through a system, from its record: stop by stop, and how its bytes get from one to the next. Lists
  * and diagrams are made from it; what the engine counts has to agree, and a test says so.
  *
- *   application | driver | device | host ... | wire          transmit goes to the right, receive to the left
+ *   socket | driver | device | host ... | wire          transmit goes to the right, receive to the left
  */
 import { ZEROCOPY_LEAST } from "../../assembly/abi.ts";
 import {
@@ -80,7 +80,7 @@ export function wayOf(record: SystemRecord, direction: Direction): Leg[] {
   const above = APPLICATION[record.application.kind];
   const crossings = [...above, ring(record, direction), ...outside];
   const hosts = outside.slice(1).map((_, k) => (outside.length > 2 ? `host ${k + 1}` : "host"));
-  const stops = [...above.map(() => "application"), "driver", "device", ...hosts, "wire"];
+  const stops = [...above.map(() => "socket"), "driver", "device", ...hosts, "wire"];
   const legs = crossings.map(
     ({ step, copiedBelow = 0, note = "" }, k): Leg => ({
       ...{ from: stops[k], to: stops[k + 1], step, copiedBelow, note },

@@ -1,4 +1,5 @@
 /** How the reports show cases in which a driver's buffer policy moves packets through a DMA backend. */
+import { inShort } from "../published.ts";
 import type { CaseResult, Counters, DmaCounters, SystemCaseResult, SystemCounters } from "../result.ts";
 import { isSystemCase } from "../result.ts";
 import { describeFrame, perPacket, plural } from "./format.ts";
@@ -199,8 +200,5 @@ function holding(hold: number | "all" | null): string {
 function published(cases: CaseResult[]): string | undefined {
   const drivers = new Set(cases.filter(isSystemCase).map(({ system }) => system));
   if (!drivers.has("virtio-net") || ![...drivers].some((name) => name.startsWith("i40e"))) return undefined;
-  return (
-    "Published elsewhere: a virtio-net physical function at 0.5 Mpps with 8 queues, against more than 1 Mpps for a " +
-    "virtual function; map and unmap per packet were suspected."
-  );
+  return inShort("mapping-per-packet");
 }

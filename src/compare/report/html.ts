@@ -9,8 +9,11 @@ import { conclude, publishedElsewhere } from "./conclusion.ts";
 import { count, facts, marks, measure, megapackets, type Note, notesOf, perPacket, ratio } from "./format.ts";
 import { operationBlocks } from "./operations.ts";
 import { PAGE_STYLE } from "./page-style.ts";
+import { PUBLISHED_TITLE, publishedBlocks } from "./published.ts";
+import { madeOf } from "./system-words.ts";
 import { groupCases, type View } from "./view.ts";
 import { viewOf } from "./views.ts";
+import { wayDiagram } from "./way-diagram.ts";
 
 /** A page without script and without any request: charts as SVG, every number as a table, light, dark and printed. */
 export function toHtml(comparison: Comparison): string {
@@ -35,6 +38,12 @@ function addResults(page: Page, comparison: Comparison, view: View): void {
   page.addList("ul", conclude(comparison));
   const published = publishedElsewhere(comparison);
   if (published !== undefined) page.add("p", published, "aside");
+  for (const [k, { title, facts: about }] of publishedBlocks(comparison).entries()) {
+    if (k === 0) page.add("h2", PUBLISHED_TITLE);
+    page.add("h3", title);
+    page.addFacts(about);
+  }
+  addWays(page, comparison);
   addCharts(page, cases, view);
   const notes = notesOf(cases);
   page.add("h2", "Results");
@@ -50,6 +59,21 @@ function addResults(page: Page, comparison: Comparison, view: View): void {
   for (const { title, lines } of operationBlocks(cases)) {
     page.add("h2", title);
     page.add("pre", lines.join("\n"));
+  }
+}
+
+/** A diagram for each of the systems that were compared. */
+function addWays(page: Page, { systems = [] }: Comparison): void {
+  if (systems.length === 0) return;
+  page.add("h2", "Where bytes are copied");
+  page.add(
+    "p",
+    "Each arrow says how a packet gets on: a copy by the CPU or by an engine, or a reference to where it lies.",
+    "aside",
+  );
+  for (const record of systems) {
+    const made = madeOf(record).map(({ part, text }) => `${part} ${text}`);
+    page.addFigure(`${record.name}: ${record.about}`, [wayDiagram(page.document, record)], made.join("; "));
   }
 }
 
@@ -149,9 +173,10 @@ class Page {
     this.#main.append(list);
   }
 
-  addFigure(caption: string, drawings: Element[]): void {
+  addFigure(caption: string, drawings: Element[], below = ""): void {
     const figure = this.#element("figure");
     figure.append(this.#element("figcaption", caption), ...drawings);
+    if (below !== "") figure.append(this.#element("div", below, "aside"));
     this.#main.append(figure);
   }
 

@@ -15,6 +15,7 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 sy
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.6rem; margin: 0 0 1rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; }
+h3 { font-size: 1rem; margin: 1.4rem 0 0.4rem; }
 .aside { color: var(--faint); }
 figure { margin: 1rem 0 1.6rem; }
 figcaption { font-weight: 600; }
@@ -37,7 +38,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
   table { font-size: 7.5pt; }
   th, td { padding: 0.1rem 0.3rem; }
   .scroll { overflow: visible; }
-  h2, figcaption, th.group { break-after: avoid; }
+  h2, h3, figcaption, th.group { break-after: avoid; }
   figure, tr { break-inside: avoid; }
 }
 `;

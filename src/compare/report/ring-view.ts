@@ -1,4 +1,5 @@
 /** How the reports show cases that move packets through bare rings. */
+import { inShort } from "../published.ts";
 import type { CaseResult, Counters } from "../result.ts";
 import { describeFrame, perPacket, plural } from "./format.ts";
 import { type Dimension, type Group, groupUnder, type Series, type View, varies } from "./view.ts";
@@ -94,10 +95,7 @@ function fellBack({ counters }: CaseResult): boolean {
 function published(cases: CaseResult[]): string | undefined {
   const tables = new Set(cases.map((c) => c.tables));
   if (!tables.has("heap") || !tables.has("freelist")) return undefined;
-  return (
-    "Published elsewhere: a table cache took AF_XDP transmit from 2.68 to 3.11 Mpps (+16 %), " +
-    "one core at 100 %; patch series v3 for Linux's virtio ring, never merged."
-  );
+  return inShort("table-cache");
 }
 
 /** The groups of the tables, but with all sgs in one. */

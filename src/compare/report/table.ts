@@ -3,8 +3,9 @@ import Table from "cli-table3";
 import type { CaseResult, Comparison } from "../result.ts";
 import { hasInterval, verdict } from "../statistics.ts";
 import { conclude, publishedElsewhere } from "./conclusion.ts";
-import { facts, marks, measure, megapackets, notesOf, ratio } from "./format.ts";
+import { type Fact, facts, marks, measure, megapackets, notesOf, ratio } from "./format.ts";
 import { operationBlocks } from "./operations.ts";
+import { publishedBlocks } from "./published.ts";
 import { type Figure, groupCases, type View, varies } from "./view.ts";
 import { viewOf } from "./views.ts";
 
@@ -50,6 +51,9 @@ export function toTable(comparison: Comparison, { color }: TableOptions): string
     blocks.push(resultLines(cases, view, paints), footLines(comparison, view));
     const said = conclude(comparison);
     if (said.length > 0) blocks.push(said.flatMap((line) => wrap(line, 2)));
+    for (const { title, facts: about } of publishedBlocks(comparison)) {
+      blocks.push([paints.strong(title), ...about.flatMap((fact) => labelled(fact, paints))]);
+    }
     for (const { title, lines } of operationBlocks(cases)) {
       blocks.push([paints.strong(title), ...lines.map((line) => `  ${line}`)]);
     }
@@ -66,11 +70,13 @@ function makePaints(color: boolean): Paints {
   return { strong: paint(1, 22), faint: paint(2, 22), good: paint(32, 39), bad: paint(31, 39) };
 }
 
-function factLines(comparison: Comparison, view: View, { faint }: Paints): string[] {
-  return facts(comparison, view).flatMap(({ label, text }) => {
-    const [first, ...rest] = wrap(text, 0, WIDTH - LABEL.length);
-    return [faint(label.padEnd(LABEL.length)) + first, ...rest.map((line) => LABEL + line)];
-  });
+function factLines(comparison: Comparison, view: View, paints: Paints): string[] {
+  return facts(comparison, view).flatMap((fact) => labelled(fact, paints));
+}
+
+function labelled({ label, text }: Fact, { faint }: Paints): string[] {
+  const [first, ...rest] = wrap(text, 0, WIDTH - LABEL.length);
+  return [faint(label.padEnd(LABEL.length)) + first, ...rest.map((line) => LABEL + line)];
 }
 
 function resultLines(cases: CaseResult[], view: View, paints: Paints): string[] {
