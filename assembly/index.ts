@@ -153,7 +153,15 @@ export {
 } from "./path/passthru-user";
 export { passthruDepart, passthruSent } from "./path/passthru-write";
 export { portBytes } from "./path/port";
-export { portClose, portDigest, portOpen, portSettle, portsReceive, portsTransmit } from "./path/run";
+export {
+  portClose,
+  portDigest,
+  portOpen,
+  portSettle,
+  portsReceive,
+  portsTransmit,
+  portWakes,
+} from "./path/run";
 export { portFlat } from "./path/transmit";
 export {
   bufferBytePlace,

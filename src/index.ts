@@ -114,5 +114,6 @@ export {
   type TxPolicy,
 } from "./system/records.ts";
 export { copiesOf, type Leg, type Step, type WayCopies, wayOf } from "./system/way.ts";
+export { XskRing, XskSocket } from "./system/xsk-socket.ts";
 export { connectInProcess, type InProcessOptions } from "./transport/in-process.ts";
 export { VirtioDevice } from "./virtio-device.ts";

@@ -21,14 +21,20 @@ import { burstPackets, driverAdd, Port } from "./port";
 import { xskProgramCollects, xskProgramSends } from "./xsk-program";
 import { ringsInit, XskApp } from "./xsk-ring";
 
-/**
- * The program hands packets over, and the kernel adds up to `count` to the ring; how many were added. `app.dealt` says
- * how many are dealt with, those included that were dropped.
- */
-export function appSends(port: Port, count: u32): u32 {
+/** The program's turn, once a burst: it hands packets over. */
+export function appBegins(port: Port): void {
   const app = port.app;
   app.dealt = 0;
   if (app.plays) programSends(port, app);
+}
+
+/**
+ * The kernel adds up to `count` packets to the ring; how many were added. `app.dealt` says how many of the burst are
+ * dealt with, those included that were dropped.
+ */
+export function appSends(port: Port, count: u32): u32 {
+  const app = port.app;
+  const before = app.dealt;
   // What was staged before and did not fit goes first.
   if (!app.staged && count) {
     app.stagedAt = port.add;
@@ -45,7 +51,7 @@ export function appSends(port: Port, count: u32): u32 {
     port.dropsMapFailed++;
     app.dealt++;
   }
-  app.pending -= min(app.pending, app.dealt);
+  app.pending -= min(app.pending, app.dealt - before);
   return added;
 }
 

@@ -32,6 +32,7 @@ export function packetProgramSends(port: Port, app: PacketApp, count: u32): void
 
 /** Takes the packets that were received, and gives back the oldest of those that are more than it holds. */
 export function packetProgramReceives(consumer: Consumer, app: PacketApp): void {
+  while (app.held > app.hold) giveBack(consumer, app);
   while (app.held < app.frameCount) {
     const frame = app.frames + app.programAt * app.frameStride;
     if (statusOf(frame) != TP_STATUS_USER) return;

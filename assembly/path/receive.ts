@@ -341,8 +341,8 @@ export function receiveOpen(port: Port): bool {
   if (!rxOpen(port.rx)) return false;
   if (appOf(port) && !appReceiveOpen(port)) return false;
   refill(port);
-  // What is lacking is posted later; without any buffer nothing would ever come.
-  return port.driver.outstanding != 0;
+  // What is lacking is posted later; without any buffer nothing would ever come, if a program does not give them later.
+  return port.driver.outstanding != 0 || (appOf(port) && !port.app.plays && port.rx.kind == RX_FRAMES);
 }
 
 /** With both halves stopped and everything detached: drops what is held and gives everything back. */

@@ -7,10 +7,12 @@ import { FNV_BASIS } from "../mem/digest";
 import { queueStop } from "../ring/queue";
 import { rxReturn } from "../rx/kinds";
 import { appRewinds } from "./app-transmit";
+import { xskWakes } from "./app-xsk";
 import { hostClose, hostDrain, hostTurn } from "./host-transmit";
 import { appOf, chargeFrom, chargeTo, driverDetach, hostOf, Port } from "./port";
 import { dropAll, poll, receiveBurst, receiveClose, receiveOpen, refill } from "./receive";
 import { giveBack, takeBack, transmitBurst, transmitClose, transmitOpen } from "./transmit";
+import { XskApp } from "./xsk-ring";
 
 /** Sends up to `most` packets of each queue; how many stayed behind because nothing moved any more. */
 export function portsTransmit(ports: u32, count: u32, most: u32): u32 {
@@ -78,6 +80,16 @@ export function portSettle(ptr: u32): void {
   const port = changetype<Port>(ptr);
   chargeFrom(port);
   drain(port);
+  if (receives(port)) refill(port);
+  chargeTo(port);
+}
+
+/** A program that somebody else plays wakes its kernel (sendto, poll). */
+export function portWakes(ptr: u32): void {
+  const port = changetype<Port>(ptr);
+  const app = changetype<XskApp>(port.app);
+  chargeFrom(port);
+  xskWakes(app, receives(port) ? app.fill : app.tx);
   if (receives(port)) refill(port);
   chargeTo(port);
 }

@@ -20,7 +20,7 @@ import { copyBytes } from "../mem/copy";
 import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
 import { traceOp } from "../mem/trace";
 import { isLive } from "../ring/queue";
-import { appDone, appSends, appTransmitClose, appTransmitOpen } from "./app-transmit";
+import { appBegins, appDone, appSends, appTransmitClose, appTransmitOpen } from "./app-transmit";
 import { hostRoom, hostTakes } from "./host-transmit";
 import { addMultiPacket, wireTakesEach } from "./multi-packet";
 import {
@@ -46,6 +46,7 @@ export function transmitBurst(port: Port): u32 {
   else if (port.reclaimAt == RECLAIM_THRESHOLD && port.driver.numFree < port.reclaimBelow) takeBack(port);
 
   const count = room(port);
+  if (appOf(port)) appBegins(port);
   const added = addAndShow(port, count);
   traceOp(port.driver.space.trace, OP_TRANSMIT, added, port.driver.numFree);
   let dealt = appOf(port) ? port.app.dealt : added;

@@ -61,9 +61,9 @@ export function xskProgramBegins(app: XskApp): void {
 
 /** Takes the packets that were received, and gives back the oldest chunks of those that are more than it holds; whether it woke the driver. */
 export function xskProgramReceives(consumer: Consumer, app: XskApp): bool {
+  while (app.held > app.hold) giveBack(consumer, app);
   let index = app.rxConsumer;
   const end = index + ringReady(app, app.rx, index);
-  if (index == end) return false;
   for (; index != end; index++) {
     const desc = ringDesc(app, app.rx, index);
     const addr = <u32>load<u64>(desc);

@@ -128,7 +128,7 @@ export function writeApplication(
     frames.count === 0 ? 0 : alignUp(area.take(frames.count * frames.bytes + abi.PAGE_SIZE), abi.PAGE_SIZE);
   setWords(engine, ptr, [
     [wasm.APP_KIND, KINDS[application.kind]],
-    [wasm.APP_PLAYS, application.kind !== "socket"],
+    [wasm.APP_PLAYS, application.kind !== "socket" && settings.program === "engine"],
     [wasm.APP_FRAMES, first],
     [wasm.APP_FRAME_STRIDE, frames.bytes],
     [wasm.APP_FRAME_COUNT, frames.count],

@@ -46,6 +46,11 @@ export interface DriverBenchOptions {
    * records with an application, which have buffers of their own.
    */
   socket?: boolean;
+  /**
+   * Who plays the program of a record with an application: the engine, or the caller, who has the frames and rings and
+   * hands packets over between calls of `moveSome` (`XskSocket`). Default `engine`.
+   */
+  program?: "engine" | "caller";
   /** Packets of a burst, cut to what the ring takes (`DriverBench.batchOf`). Default 32. */
   batch?: number;
   /**
@@ -87,6 +92,7 @@ export interface DriverSettings {
   host: HostTx | HostRx;
   /** What stands above the driver half. */
   application: Application | { kind: "socket" };
+  program: "engine" | "caller";
   /** Whether the frames of a pass lie where no device reaches them: the wire's, or an application's. */
   privateFrames: boolean;
   receives: boolean;
@@ -178,6 +184,7 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   return {
     ...{ record, receives, queues, rx, hold, ringSize, batch, sgs, descriptors, flattens, refillAt, nodes },
     ...{ ...frame, packets, elements },
+    program: options.program ?? "engine",
     ...{ postsFrames, application, privateFrames: receives || application.kind === "socket" },
     staging: receives ? Math.min(batch * frame.buffersMost, Math.floor(ringSize / descriptors)) : batch,
     tx: record.tx,
@@ -344,10 +351,17 @@ function checkPieces({ queues, record }: DriverBenchOptions, sgs: number, least:
 
 /** @throws ConfigError for a socket where an application has buffers of its own. */
 function applicationOf({ socket }: DriverBenchOptions, record: SystemRecord): DriverSettings["application"] {
-  if (!socket) return record.application;
-  if (record.application.kind === "none") return { kind: "socket" };
+  const { application } = record;
+  if ("entries" in application) {
+    const entries = whole(`${record.name}'s entries of a ring`, application.entries, 1, 2 ** 20);
+    if (powerOfTwo(entries) !== entries) {
+      throw new ConfigError(`${record.name}'s rings have ${entries} entries, but must have a power of two`);
+    }
+  }
+  if (!socket) return application;
+  if (application.kind === "none") return { kind: "socket" };
   throw new ConfigError(
-    `socket is true, but ${record.name} has an application of its own (${record.application.kind}), which makes no such copy`,
+    `socket is true, but ${record.name} has an application of its own (${application.kind}), which makes no such copy`,
   );
 }
 

@@ -9,7 +9,8 @@ import { type PerformanceEntry, PerformanceObserver } from "node:perf_hooks";
 import { setImmediate as turn } from "node:timers/promises";
 import { fixedTraffic } from "../../src/net/traffic.ts";
 import { DriverBench } from "../../src/system/driver-bench.ts";
-import { DRIVER_RECORDS, RX_KINDS, type RxKind } from "../../src/system/records.ts";
+import { DRIVER_RECORDS, RX_KINDS, type RxKind, SYSTEM_RECORDS } from "../../src/system/records.ts";
+import { XskSocket } from "../../src/system/xsk-socket.ts";
 
 const BURST = 32;
 
@@ -37,7 +38,7 @@ function make(
   dma: "direct" | "iommu-lazy",
   rx?: RxKind,
 ): Promise<DriverBench> {
-  const record = DRIVER_RECORDS[driver];
+  const record = SYSTEM_RECORDS[driver];
   return DriverBench.create({
     record,
     direction,
@@ -57,14 +58,49 @@ for (const dma of ["direct", "iommu-lazy"] as const) {
   for (const rx of RX_KINDS)
     benches.push(await make(Object.hasOwn(DRIVER_RECORDS, rx) ? rx : "i40e-6.1", "rx", dma, rx));
 }
+for (const [name, { application }] of Object.entries(SYSTEM_RECORDS)) {
+  if (application.kind === "none") continue;
+  for (const direction of ["tx", "rx"] as const) benches.push(await make(name, direction, "direct"));
+}
+
+/** A program of the caller's: each burst is sent, and its chunks come back. */
+const own = await DriverBench.create({
+  record: SYSTEM_RECORDS.xsk,
+  direction: "tx",
+  dma: "direct",
+  program: "caller",
+  queues: [frames],
+  module,
+});
+const socket = new XskSocket(own);
+let chunk = 0;
+function send(total: number): void {
+  for (let sent = 0; sent < total; sent += BURST) {
+    const count = socket.tx.reserve(BURST);
+    for (let k = 0; k < count; k++) {
+      socket.tx.write(k, chunk * socket.chunkBytes, 400);
+      chunk = chunk + 1 === socket.chunks ? 0 : chunk + 1;
+    }
+    socket.tx.submit(count);
+    if (socket.tx.needsWakeup) socket.wake();
+    own.moveSome(count);
+    socket.completion.release(socket.completion.peek(BURST));
+  }
+}
+
+send(packets / 20);
 for (const bench of benches) move(bench, packets / 20);
+benches.push(own);
 const before = benches.map((bench) => bench.counters().packets);
 globalThis.gc?.();
 // Entries arrive a turn later: those of the warm-up first, then those that count.
 await turn();
 await turn();
 observer.observe({ entryTypes: ["gc"] });
-for (const bench of benches) move(bench, packets);
+for (const bench of benches) {
+  if (bench === own) send(packets);
+  else move(bench, packets);
+}
 await turn();
 await turn();
 observer.disconnect();
