@@ -23,7 +23,7 @@ export function framesOf(bytes: number, count: number, seed = 1): Uint8Array[] {
 
 export interface BenchOptions extends Partial<Omit<DriverBenchOptions, "record" | "queues">> {
   /** A record, or the name of one. */
-  driver: string | DriverRecord;
+  driver: string | DriverRecord | SystemRecord;
   direction: "tx" | "rx";
   /** Bytes of a frame; default 1518. */
   bytes?: number;
