@@ -8,7 +8,7 @@ import {
   mostReceived,
   type PathCounters,
 } from "../../src/system/driver-bench.ts";
-import { DRIVER_RECORDS, type DriverRecord, RX_KINDS } from "../../src/system/records.ts";
+import { DRIVER_RECORDS, type DriverRecord, RX_KINDS, type SystemRecord } from "../../src/system/records.ts";
 import { wasmModule } from "./engine.ts";
 
 /** Kinds of receive buffer that every driver can have: each buffer holds a frame. */
