@@ -49,6 +49,7 @@ export { swiotlbBytes, swiotlbInit } from "./dma/swiotlb";
 export { arenaInit, arenaSeal, arenaTakePrivate, arenaTakeShared } from "./mem/arena";
 export { copyBytes } from "./mem/copy";
 export { fnv1a } from "./mem/digest";
+export { numbersInit } from "./mem/numbers";
 export { PAGE_LOG_BYTES } from "./mem/page-log";
 export {
   pagesCheck,
@@ -156,6 +157,7 @@ export { portBytes } from "./path/port";
 export {
   portClose,
   portDigest,
+  portNumbers,
   portOpen,
   portSettle,
   portsReceive,

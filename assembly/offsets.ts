@@ -11,6 +11,7 @@ import { PageTable } from "./dma/page-table";
 import { AddressSpace } from "./dma/space";
 import { BouncePool } from "./dma/swiotlb";
 import { Arena } from "./mem/arena";
+import { Numbers } from "./mem/numbers";
 import { Page, Pages } from "./mem/pages";
 import { Pins } from "./mem/pins";
 
@@ -457,6 +458,11 @@ export const CONSUMER_CORRUPTED: u32 = offsetof<Consumer>("corrupted");
 export const CONSUMER_DIGEST: u32 = offsetof<Consumer>("digest");
 export const CONSUMER_PACKETS: u32 = offsetof<Consumer>("packets");
 export const CONSUMER_PACKET_BYTES: u32 = offsetof<Consumer>("bytes");
+
+// Numbers
+export const NUMBERS_BYTES: u32 = offsetof<Numbers>();
+export const NUMBERS_DAMAGED: u32 = offsetof<Numbers>("damaged");
+export const NUMBERS_STEPS: u32 = offsetof<Numbers>("steps");
 
 // Coalescer, Coalesced
 export const COALESCER_KINDS: u32 = offsetof<Coalescer>("kinds");

@@ -174,6 +174,7 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
     take("private", `port ${i}`, wasm.portBytes());
     take("private", `port ${i} host path`, wasm.HOST_PATH_BYTES.value);
     take("private", `port ${i} application`, wasm.APPLICATION_BYTES.value);
+    take("private", `port ${i} numbers`, wasm.NUMBERS_BYTES.value);
     if (limits.copyJobs > 0)
       take(
         "private",

@@ -38,8 +38,8 @@ export function hostPlaces(port: Port, ptr: u32, frameBytes: u32): bool {
 
 function enginePlaces(port: Port, ptr: u32, frameBytes: u32): bool {
   const total = port.headerBytes + frameBytes;
-  // The guest gets buffers back when the engine is done with them: no frame is lost for want of those.
-  if (engineBusy(port) && !placeFits(port, total)) return false;
+  // The guest gets buffers back when the engine is done with them, and posts others: no frame is lost for want of those.
+  if ((engineBusy(port) || port.host.shown) && !placeFits(port, total)) return false;
   const buffers = placeBuffers(port, total);
   if (!buffers) return true;
   if (!engineBegins(port, placePieces(port, buffers))) return false;

@@ -32,6 +32,13 @@ export function placeBegin(port: Port, count: u32): void {
   if (port.placeLeft < count) popMore(port, count - port.placeLeft);
 }
 
+/** No buffer waits: the queue begins anew. */
+export function placeForget(port: Port): void {
+  port.placeNext = port.popped;
+  port.placeTail = port.popped;
+  port.placeLeft = 0;
+}
+
 /** Marks what the burst filled used, and shows it to the driver. */
 export function placeEnd(port: Port): void {
   deviceFinish(port, port.usedCount);

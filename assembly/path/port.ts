@@ -7,6 +7,7 @@
 
 import { OP_RECLAIM, USED_RECORD } from "../abi";
 import { AddressSpace } from "../dma/space";
+import { Numbers } from "../mem/numbers";
 import { OpTrace, traceOp } from "../mem/trace";
 import { DeviceQueue } from "../ring/device";
 import { DriverQueue } from "../ring/driver";
@@ -128,6 +129,8 @@ export class Port {
 
   /** TOUCH_DIGEST, transmit: FNV-1a so far. */
   digest: u64;
+  /** TOUCH_DIGEST: the far side looks at the packets' numbers here, instead of making a digest; or 0. */
+  numbers: Numbers;
 
   // Counters
   packets: u64;

@@ -37,7 +37,7 @@ import {
   appTakes,
 } from "./app-receive";
 import { hostPlaces, hostPolls, hostSends } from "./host-receive";
-import { MOVE_WIRE, placeBegin, placeBuffers, placeEnd, placeFrame } from "./place-frame";
+import { MOVE_WIRE, placeBegin, placeBuffers, placeEnd, placeForget, placeFrame } from "./place-frame";
 import {
   appOf,
   burstPackets,
@@ -336,13 +336,22 @@ function returnStaged(port: Port, added: u32, staged: u32): void {
   for (let k = added; k < staged; k++) rxReturn(port.rx, load<u32>(port.add + k * stride));
 }
 
-/** Makes the buffers ready and fills the ring; false when none could be had. */
+/** Makes the buffers ready and fills the ring; false when none could be had: then nothing is left of it. */
 export function receiveOpen(port: Port): bool {
-  if (!rxOpen(port.rx)) return false;
-  if (appOf(port) && !appReceiveOpen(port)) return false;
+  placeForget(port);
+  if (!rxOpen(port.rx)) {
+    rxClose(port.rx);
+    return false;
+  }
+  if (appOf(port) && !appReceiveOpen(port)) {
+    rxClose(port.rx);
+    return false;
+  }
   refill(port);
   // What is lacking is posted later; without any buffer nothing would ever come, if a program does not give them later.
-  return port.driver.outstanding != 0 || (appOf(port) && !port.app.plays && port.rx.kind == RX_FRAMES);
+  if (port.driver.outstanding || (appOf(port) && !port.app.plays && port.rx.kind == RX_FRAMES)) return true;
+  receiveClose(port);
+  return false;
 }
 
 /** With both halves stopped and everything detached: drops what is held and gives everything back. */

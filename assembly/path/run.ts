@@ -4,6 +4,7 @@
 
 import { RECLAIM_RECORD, TOUCH_DIGEST } from "../abi";
 import { FNV_BASIS } from "../mem/digest";
+import { Numbers } from "../mem/numbers";
 import { queueStop } from "../ring/queue";
 import { rxReturn } from "../rx/kinds";
 import { appRewinds } from "./app-transmit";
@@ -56,15 +57,21 @@ export function receives(port: Port): bool {
   return changetype<u32>(port.rx) != 0;
 }
 
-/** With the queue enabled: maps what is mapped at set-up, and posts receive buffers; 0 if it can't be had. */
+/** With the queue enabled: maps what is mapped at set-up, and posts receive buffers; 0 if it can't be had: the queue is stopped then. */
 export function portOpen(ptr: u32): u32 {
   const port = changetype<Port>(ptr);
   port.cursor = port.stream;
   port.done = 0;
   chargeFrom(port);
   const opened = receives(port) ? receiveOpen(port) : transmitOpen(port);
+  if (!opened) stopHalves(port);
   chargeTo(port);
   return <u32>opened;
+}
+
+function stopHalves(port: Port): void {
+  queueStop(changetype<u32>(port.device));
+  queueStop(changetype<u32>(port.driver));
 }
 
 /** Has the host give back what it still holds, and the driver take it. */
@@ -100,8 +107,7 @@ export function portClose(ptr: u32): void {
   chargeFrom(port);
   drain(port);
   if (!receives(port)) takeBack(port);
-  queueStop(changetype<u32>(port.device));
-  queueStop(changetype<u32>(port.driver));
+  stopHalves(port);
   if (hostOf(port)) hostClose(port);
   for (;;) {
     const count = driverDetach(port);
@@ -132,4 +138,12 @@ export function portDigest(ptr: u32, on: u32, touch: u32): void {
   chargeTo(port);
   port.consumer.digests = on;
   if (on) port.consumer.digest = FNV_BASIS;
+}
+
+/** Starts a pass anew in which the far side looks at the packets' numbers at `numbers`, or with 0 ends that. */
+export function portNumbers(ptr: u32, numbers: u32, touch: u32): void {
+  const port = changetype<Port>(ptr);
+  portDigest(ptr, <u32>(numbers != 0), touch);
+  port.numbers = changetype<Numbers>(numbers);
+  if (receives(port)) port.consumer.numbers = port.numbers;
 }

@@ -4,6 +4,7 @@
 import { POP_HEADER, SEGMENT, TOUCH_COPY, TOUCH_DIGEST, TOUCH_HEADER, TOUCH_NONE } from "../abi";
 import { copyBytes } from "../mem/copy";
 import { fnv1a, fnv1aWord } from "../mem/digest";
+import { numberEnds, numbersTakeEnds } from "../mem/numbers";
 import { bufferRead } from "../ring/access";
 import { isLive } from "../ring/queue";
 import { deviceFinishAll, Port } from "./port";
@@ -63,6 +64,7 @@ export function wireReadsHosts(port: Port, frame: u32, bytes: u32): void {
 /** What is done with a frame, or its first bytes, once they are read. */
 function wireHas(port: Port, frame: u32, bytes: u32): void {
   if (port.touch == TOUCH_DIGEST) {
-    port.digest = fnv1a(fnv1aWord(port.digest, bytes), frame, bytes);
+    if (!changetype<u32>(port.numbers)) port.digest = fnv1a(fnv1aWord(port.digest, bytes), frame, bytes);
+    else numbersTakeEnds(port.numbers, numberEnds(frame, frame + bytes));
   } else if (port.touch != TOUCH_COPY) port.sum += load<u32>(frame);
 }

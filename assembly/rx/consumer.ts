@@ -3,6 +3,7 @@
 
 import { PACKET_HEAD, PACKET_RECORD, SEGMENT } from "../abi";
 import { FNV_BASIS, fnv1a, fnv1aWord } from "../mem/digest";
+import { Numbers, numberEnds, numbersTakeEnds } from "../mem/numbers";
 import { xorshift } from "../mem/random";
 import { Stack, stackInit, stackPut, stackTake } from "../mem/stack";
 import { rxDrop } from "./kinds";
@@ -26,6 +27,8 @@ export class Consumer {
   generator: u32;
   /** 1: each packet goes into the digest, and is read again when it is dropped. */
   digests: u32;
+  /** Then its number is looked at here, and nothing else of it; or 0. */
+  numbers: Numbers;
   /** Packets that had changed while they were held. */
   corrupted: u32;
   digest: u64;
@@ -105,7 +108,7 @@ function dropOne(consumer: Consumer, kind: u32): void {
 
 @inline
 function dropPacket(consumer: Consumer, kind: u32, packet: Packet): void {
-  if (consumer.digests && packetDigest(packet) != packet.check) consumer.corrupted++;
+  if (consumer.digests && packetCheck(consumer, packet) != packet.check) consumer.corrupted++;
   consumerReleases(consumer, kind, packet);
 }
 
@@ -124,8 +127,25 @@ function dropFragments(rx: RxRing, packet: Packet): void {
 }
 
 function digestPacket(consumer: Consumer, packet: Packet, bytes: u32): void {
-  consumer.digest = digestParts(fnv1aWord(consumer.digest, bytes), packet);
-  packet.check = packetDigest(packet);
+  packet.check = packetCheck(consumer, packet);
+  if (changetype<u32>(consumer.numbers)) numbersTakeEnds(consumer.numbers, packet.check);
+  else consumer.digest = digestParts(fnv1aWord(consumer.digest, bytes), packet);
+}
+
+/** What must be the same when the packet is dropped. */
+function packetCheck(consumer: Consumer, packet: Packet): u64 {
+  return changetype<u32>(consumer.numbers) ? packetEnds(packet) : packetDigest(packet);
+}
+
+/** The first word of a packet, which lies in one part, and above it its last byte. */
+function packetEnds(packet: Packet): u64 {
+  const first = packet.headBytes ? packet.head : packet.data;
+  let end = packet.bytes ? packet.data + packet.bytes : packet.head + packet.headBytes;
+  if (packet.fragments) {
+    const last = packet.fragments - 1;
+    end = fragmentData(packet, last) + fragmentBytes(packet, last);
+  }
+  return numberEnds(first, end);
 }
 
 export function packetDigest(packet: Packet): u64 {

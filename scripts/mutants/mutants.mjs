@@ -46,6 +46,7 @@ const TESTS = {
   log: ["host/page-log"],
   suspend: ["device/suspend"],
   unpublished: ["conformance/queues"],
+  soak: ["soak/soak"],
   order: ["wakeup/order", "conformance/barriers"],
 };
 
