@@ -64,6 +64,7 @@ async function run(changes: Partial<CompareOptions>, frames = FRAMES): Promise<C
     rxKinds: [],
     holds: [0],
     drop: "in-order",
+    socket: false,
     queueCounts: [1],
     rings: ["split"],
     ringSizes: [256],

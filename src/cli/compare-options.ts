@@ -83,6 +83,7 @@ export function addCompareOptions(command: Command): Command {
   );
   return command
     .option("--align", "start every buffer at a 4 KiB boundary, which aliases in the cache")
+    .option("--socket", "let a guest kernel's socket copy payloads too, counted apart (with --systems)")
     .option("--lenient", "use what is whole of a capture that ends too early")
     .option("--quiet", "show no progress");
 }

@@ -113,6 +113,7 @@ function toOptions(flags: CompareFlags, compared: Compared | undefined): Compare
     rxKinds: flags.rx ?? [],
     holds: flags.hold,
     drop: flags.drop,
+    socket: flags.socket ?? false,
     queueCounts: flags.queues,
     traceOps: flags.traceOps ?? 0,
   };

@@ -33,6 +33,7 @@ export interface SystemFlags {
   traceOps?: number;
   mtu?: number;
   offloads?: (typeof SWITCH)[number];
+  socket?: boolean;
 }
 
 /** What `--drivers` or `--systems` names. */
@@ -99,6 +100,7 @@ const WITH_SYSTEMS: Options = {
   systemFile: "--system-file",
   mtu: "--mtu",
   offloads: "--offloads",
+  socket: "--socket",
 };
 const ABOUT_RECEIVE: Options = { rx: "--rx", hold: "--hold", drop: "--drop" };
 const ABOUT_TRANSMIT: Options = { sg: "--sg", tables: "--tables", threshold: "--threshold" };

@@ -29,6 +29,8 @@ export interface Workload {
   bytes: number;
   /** FNV-1a 64 over length and bytes of every packet, in order, as 16 hex digits. */
   digest: string;
+  /** What was done to the packets before: how many passed an MTU whole, or were cut to it. */
+  notes?: string[];
 }
 
 /** Per packet, from an untimed run of whole passes through the function that is timed. */

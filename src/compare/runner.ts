@@ -126,8 +126,11 @@ function nameOptions(options: CompareOptions): Record<string, unknown> {
 }
 
 function describe(traffic: Traffic): Workload {
-  const { kind, file, packets, bytes } = traffic;
-  return { kind, file, packets: packets.length, bytes, digest: trafficDigest(traffic) };
+  const { kind, file, packets, bytes, notes } = traffic;
+  return {
+    ...{ kind, file, packets: packets.length, bytes, digest: trafficDigest(traffic) },
+    ...(notes === undefined ? {} : { notes: [...notes] }),
+  };
 }
 
 interface Run extends RunOptions {

@@ -57,7 +57,7 @@ function hasFrame({ packets }: Traffic, most: number): boolean {
 function noFrame({ kind, name }: Traffic, most: number): CompareInputError {
   return new CompareInputError(
     `${kind === "fixed" ? `${name}-byte frames` : name}: there is no frame of at most ${most} bytes, ` +
-      "which is what a receive buffer takes",
+      "which is what a receive buffer takes; some kinds take more",
   );
 }
 

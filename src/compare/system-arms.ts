@@ -42,6 +42,8 @@ export interface SystemDimensions {
   holds: readonly Hold[];
   /** In which order consumers drop what they hold. */
   drop: "in-order" | "random";
+  /** Whether a guest kernel's socket copies payloads too, where no application has buffers of its own. */
+  socket: boolean;
   queueCounts: readonly number[];
   rings: readonly RingFormat[];
   /** Entries of the ring, for split rings a power of two. */
@@ -93,6 +95,7 @@ export interface SystemArm extends Arm {
   settings: Settings;
   dma: DmaBackend;
   drop: "in-order" | "random";
+  socket: boolean;
 }
 
 /**
@@ -119,7 +122,7 @@ function planArm(
   record: SystemRecord,
   first: SystemRecord,
   nameOf: Naming,
-  { as, drop }: SystemDimensions,
+  { as, drop, socket }: SystemDimensions,
 ): SystemArm {
   const { traffic } = settings;
   return {
@@ -127,12 +130,13 @@ function planArm(
     traffic,
     frame: frameOf(traffic),
     baseline: nameOf(settings, first),
-    notes: [...(traffic.notes ?? []), ...notesFor(settings, record, as)],
+    notes: notesFor(settings, record, as),
     record,
     as,
     settings,
     dma: backendOf(settings, record),
     drop,
+    socket: socket && record.application.kind === "none",
   };
 }
 
@@ -159,6 +163,7 @@ export function nameSystemDimensions(dimensions: SystemDimensions): Record<strin
     sg: dimensions.sgs,
     tables: dimensions.tables,
     threshold: dimensions.thresholds,
+    ...(dimensions.socket ? { socket: true } : {}),
     ...(traceOps === 0 ? {} : { "trace-ops": traceOps }),
   };
 }

@@ -51,7 +51,7 @@ function withBaselines(plans: readonly CasePlan[]): CasePlan[] {
 }
 
 function planSystemCase(arm: SystemArm, spread: Spread, traceOps: number): CasePlan {
-  const { record, settings, dma, drop, frame } = arm;
+  const { record, settings, dma, drop, socket, frame } = arm;
   const { direction, ring, ringSize, batch, touch } = settings;
   const kind = settings.direction === "tx" ? null : (settings.kind ?? record.rx.kind);
   const sg =
@@ -61,7 +61,7 @@ function planSystemCase(arm: SystemArm, spread: Spread, traceOps: number): CaseP
   // Receive buffers of several elements, which few drivers have, take a table for each like packets that are sent.
   const tables = settings.direction === "tx" ? settings.tables : sg > 1 ? "heap" : "direct";
   const options: DriverBenchOptions = {
-    ...{ record, direction, dma, drop, traceOps, ringSize, batch, touch },
+    ...{ record, direction, dma, drop, socket, traceOps, ringSize, batch, touch },
     format: ring,
     queues: spread.queues,
     ...(settings.direction === "tx"

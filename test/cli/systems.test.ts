@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { CompareFlags } from "../../src/cli/compare-options.ts";
 import { main } from "../../src/cli/program.ts";
+import { settleFlags } from "../../src/cli/system-options.ts";
 import type { Comparison, SystemCaseResult } from "../../src/compare/result.ts";
 import { directionsOf, SYSTEM_RECORDS } from "../../src/system/records.ts";
 
@@ -110,18 +112,28 @@ describe("the options of systems reach the comparison:", () => {
   test("--offloads off has software cut to --mtu what is longer, and on passes it whole", async () => {
     const args = ["--systems", "vhost-net", "--direction", "tx", "--frames", "4000", "--mtu", "1000"];
     const frames = async (offloads: string) => {
-      const { cases, options, workload } = await compared(...args, "--offloads", offloads);
+      const { options, workload } = await compared(...args, "--offloads", offloads);
       expect(options).toMatchObject({ mtu: 1000, offloads });
-      expect(cases[0].notes[0]).toMatch(/^1020 of 1020 frames are longer than an MTU of 1000/);
+      expect(workload.notes?.[0]).toMatch(/^1020 of 1020 frames are longer than an MTU of 1000/);
       return workload.packets;
     };
     expect([await frames("on"), await frames("off")]).toEqual([1020, 5 * 1020]);
   });
 
-  test("those that are named before `all` come first, and are what all are compared with", async () => {
-    const { cases } = await compared("--systems", "sriov-vf,all", "--direction", "rx");
-    expect(cases[0].id).toBe("sriov-vf/rx");
-    for (const { ratio } of cases) expect(ratio.baseline).toBe("sriov-vf/rx");
+  test("--socket adds the guest kernel's own copy, counted apart", async () => {
+    const { cases } = await compared("--systems", "vhost-net,xsk", "--direction", "tx", "--socket");
+    const socket = { socketCopies: 1, socketBytes: 256 };
+    expect(cases[0].counters).toMatchObject({ cpuCopies: 1, cpuBytes: 256, ...socket });
+    // Its program fills the driver's buffers itself.
+    expect(cases[1].counters).toMatchObject({ cpuCopies: 0, socketCopies: 0 });
+  });
+
+  test("those that are named before `all` come first, so that all are compared with them", () => {
+    const flags = { systems: ["sriov-vf", "all"] } as CompareFlags;
+    const { compared } = settleFlags(flags, () => false);
+    const names = compared?.systems.map(({ name }) => name) ?? [];
+    expect(names[0]).toBe("sriov-vf");
+    expect(names.toSorted()).toEqual(Object.keys(SYSTEM_RECORDS).toSorted());
   });
 });
 
@@ -191,7 +203,7 @@ describe("vring systems", () => {
       expect(stdout).toMatch(new RegExp(`^${name} +(tx|rx|tx, rx)  .*${about.slice(-20)}$`, "m"));
     expect(stdout).toMatch(/^qemu-virtio-net +tx, rx +1 \/ 2 /m);
     expect(stdout).toContain(
-      "    driver virtio-net; receive buffers page-pool; dma none, physical addresses; host copy with hops 1\n",
+      "    driver virtio-net; receive buffers page-pool; dma none, physical addresses; host copy (hops 1)\n",
     );
     expect(stdout).toMatch(/^vhost-net-pooled /m);
   });

@@ -34,6 +34,7 @@ async function run(
     rxKinds: [],
     holds: [0],
     drop: "in-order",
+    socket: false,
     queueCounts: [1],
     rings: ["split"],
     ringSizes: [256],

@@ -17,6 +17,7 @@ function plan(changes: Partial<SystemDimensions> = {}, traffics: Traffic[] = [SM
     rxKinds: [],
     holds: [0],
     drop: "in-order",
+    socket: false,
     queueCounts: [1],
     rings: ["split"],
     ringSizes: [256],

@@ -77,11 +77,12 @@ function workloadsOf({ workload, workloads }: Comparison): Workload[] {
   return workloads !== undefined && workloads.length > 0 ? workloads : [workload];
 }
 
-function describeWorkload({ kind, file, packets, bytes }: Workload): string {
+function describeWorkload({ kind, file, packets, bytes, notes = [] }: Workload): string {
   const average = packets > 0 ? bytes / packets : 0;
   const name =
     file === null ? { capture: "capture", fixed: "fixed size", imix: "IMIX" }[kind] : `capture ${file}`;
-  return `${name}: ${plural(packets, "packet")} and ${plural(bytes, "byte")} a pass, ${measure(average)} bytes a packet`;
+  const size = `${plural(packets, "packet")} and ${plural(bytes, "byte")} a pass, ${measure(average)} bytes a packet`;
+  return [`${name}: ${size}`, ...notes].join("; ");
 }
 
 /** One line when every case that should have delivered the same bytes did, else one per digest that names its cases. */

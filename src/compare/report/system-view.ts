@@ -59,13 +59,10 @@ export const systemView: View = {
   figures: [
     figure("copies", "payload copies by the CPU", ({ counters }) => perPacket(counters.cpuCopies)),
     figure("CPU B", "bytes of them", ({ counters }) => perPacket(counters.cpuBytes)),
-    figure("engine B", "payload bytes copied by an engine", ({ counters }) =>
-      perPacket(counters.engineBytes),
-    ),
-    figure("header B", "header bytes copied", ({ counters }) => perPacket(counters.headerCopyBytes)),
+    figure("eng B", "payload bytes copied by an engine", ({ counters }) => perPacket(counters.engineBytes)),
+    figure("hdr B", "header bytes copied", ({ counters }) => perPacket(counters.headerCopyBytes)),
     figure("pins", "pages pinned", ({ counters }) => perPacket(counters.pinnedPages)),
     figure("maps", "maps", ({ counters }) => perPacket(counters.maps)),
-    figure("pages", "pages allocated", ({ counters }) => perPacket(counters.pagesAllocated)),
     figure("bells", "doorbells", ({ counters }) => perPacket(counters.doorbells)),
   ],
   counters: counterColumns({ ...COPY_COUNTERS, ...DRIVER_COUNTERS }),

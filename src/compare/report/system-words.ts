@@ -24,15 +24,16 @@ export function madeOf(record: SystemRecord): { part: string; text: string }[] {
     { part: "dma", text: accessPlatform ? dma : "none, physical addresses" },
     {
       part: "host",
-      text: same ? hosts[0].text : hosts.map(({ way, text }) => `${text} (${way})`).join(", "),
+      text: same ? hosts[0].text : hosts.map(({ way, text }) => `${way} ${text}`).join(", "),
     },
   ];
 }
 
-/** `copy with hops 2`; the wire is no host. */
+/** `copy (hops 2)`; the wire is no host. */
 function kindText({ kind, ...fields }: { kind: string }): string {
   if (kind === "wire") return "none";
-  return [kind, ...fieldTexts(fields)].join(" with ");
+  const texts = fieldTexts(fields);
+  return texts.length === 0 ? kind : `${kind} (${texts.join(", ")})`;
 }
 
 /** `hops 2`, and of what has fields of its own `nic (headroom 64, packetSplit true)`. */
