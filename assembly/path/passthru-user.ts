@@ -31,7 +31,7 @@ import {
   withinLimit,
 } from "./passthru";
 import { fillRead, nicAsks, passFrame, splitBytes, splitHead } from "./passthru-read";
-import { fillWrite, queueWrite, retryWrites } from "./passthru-write";
+import { copyHeaders, fillWrite, queueWrite, retryWrites } from "./passthru-write";
 
 /** ETH_HLEN: no frame is shorter. */
 const LEAST_FRAME: u32 = 14;
@@ -70,24 +70,21 @@ export function passthruSubmit(ptr: u32, records: u32, count: u32): u32 {
 function submit(p: Passthru, token: u32, counts: u32, segment: u32): u32 {
   const request = freeRequest(p, token);
   if (!isRequest(request)) return PASSTHRU_E_FULL;
-  const headersBefore = p.host.headerCopyBytes;
   const reads = counts >> 16 != 0;
   let wrong = fill(p, request, reads, counts, segment);
   if (!wrong) wrong = pinRequest(p, request);
   if (wrong) {
-    // What was copied for nothing is no packet's.
-    p.host.headerCopyBytes = headersBefore;
     releaseRequest(p, request);
     return wrong;
   }
-  if (reads) toLine(p, request, READS_WAITING);
-  else queueWrite(p, request);
+  queue(p, request, reads, segment);
   return OK;
 }
 
 /**
- * A buffer of a guest's receive or transmit queue, of which it is known that its device can reach it. It can't be refused: what can't be is done at
- * once, with nothing written, and what can't be pinned yet waits. False when there is no request free.
+ * A buffer of a guest's receive or transmit queue, of which it is known that its device can reach it. It can't be
+ * refused: what can't be is done at once, with nothing written, and what can't be pinned yet waits. False when there is
+ * no request free.
  */
 export function takeBuffer(p: Passthru, reads: bool, token: u32, counts: u32, segment: u32): bool {
   const request = freeRequest(p, token);
@@ -96,12 +93,18 @@ export function takeBuffer(p: Passthru, reads: bool, token: u32, counts: u32, se
   if (wrong) {
     p.refused++;
     finishRequest(p, request, wrong, reads ? DONE_READS : DONE_WRITES);
-  } else if (reads) {
-    toLine(p, request, READS_WAITING);
-  } else {
-    queueWrite(p, request);
-  }
+  } else queue(p, request, reads, segment);
   return true;
+}
+
+/** A request that was filled from `segment` on is taken. */
+function queue(p: Passthru, request: Request, reads: bool, segment: u32): void {
+  if (reads) {
+    toLine(p, request, READS_WAITING);
+    return;
+  }
+  copyHeaders(p, request, segment);
+  queueWrite(p, request);
 }
 
 /** Writes up to `most` records of what is done to `out`: reads first; how many. */

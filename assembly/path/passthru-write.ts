@@ -38,7 +38,7 @@ import {
 /** ETH_HLEN: no frame is shorter. */
 const LEAST_FRAME: u32 = 14;
 
-/** Takes the elements of a frame, and copies its headers: OK, or why the frame can't be. */
+/** Takes the elements of a frame's payload: OK, or why the frame can't be. */
 export function fillWrite(p: Passthru, request: Request, segment: u32, count: u32): u32 {
   let total: u64 = 0;
   for (let k: u32 = 0; k < count; k++) {
@@ -50,27 +50,28 @@ export function fillWrite(p: Passthru, request: Request, segment: u32, count: u3
   if (total < p.headerBytes + LEAST_FRAME) return PASSTHRU_E_TOO_SHORT;
   if (total > <u64>p.headerBytes + p.frameMost) return PASSTHRU_E_TOO_LONG;
   const frameBytes = <u32>total - p.headerBytes;
-  const headers = min(p.headerMost, frameBytes);
-  request.headBytes = p.headerBytes + headers;
-  request.bytes = frameBytes - headers;
-  splitHead(request, segment, count);
-  p.host.headerCopyBytes += headers;
+  request.headBytes = p.headerBytes + min(p.headerMost, frameBytes);
+  request.bytes = <u32>total - request.headBytes;
+  let left = request.headBytes;
+  for (let k: u32 = 0; k < count; k++, segment += SEGMENT) {
+    const bytes = load<u32>(segment, 4);
+    const headers = min(bytes, left);
+    left -= headers;
+    addSegment(request, load<u32>(segment) + headers, bytes - headers);
+  }
   return OK;
 }
 
-/** The first bytes go into the head, what is behind them stays where it is. */
-function splitHead(request: Request, segment: u32, count: u32): void {
+/** A frame that is taken has its headers copied, from the elements that it was filled with. */
+export function copyHeaders(p: Passthru, request: Request, segment: u32): void {
   let to = request.head;
-  let left = request.headBytes;
-  for (let k: u32 = 0; k < count; k++, segment += SEGMENT) {
-    const from = load<u32>(segment);
-    const bytes = load<u32>(segment, 4);
-    const copied = min(bytes, left);
-    copyBytes(to, from, copied);
-    to += copied;
-    left -= copied;
-    addSegment(request, from + copied, bytes - copied);
+  for (let left = request.headBytes; left; segment += SEGMENT) {
+    const bytes = min(load<u32>(segment, 4), left);
+    copyBytes(to, load<u32>(segment), bytes);
+    to += bytes;
+    left -= bytes;
   }
+  p.host.headerCopyBytes += request.headBytes - p.headerBytes;
 }
 
 /** A filled write is to be sent, once its pages are pinned and those before it are. */

@@ -28,6 +28,7 @@ const TESTS = {
   headers: ["rx/headers"],
   rx: ["path/receive", "system/receive"],
   tx: ["system/transmit"],
+  passthru: ["device/passthru", "device/passthru-net", "system/host-passthru"],
   hosts: ["system/host-paths", "system/host-zerocopy", "system/host-engine"],
   merge: ["path/merge", "system/long-frames"],
   bulk: ["system/transmit-bulk"],

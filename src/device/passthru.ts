@@ -56,12 +56,12 @@ export interface PassthruCounters {
 }
 
 /**
- * An interface after the mediate passthru device that was proposed for Linux. Its user, a program or a guest's device
+ * An interface after the mediate passthru device that was proposed for Linux in 2010. Its user, a program or a guest's device
  * (`PassthruNetDevice`), submits reads and writes, whose pages are pinned until they are done, and hears of that later.
  * The host's NIC driver binds a NIC to it, hands it what arrives, and takes what departs; the payload is not copied.
  *
  * Burst calls (`submit`, `complete`, `arrive`, `depart`, `departed`) allocate nothing: records are read and written in
- * staging areas of 32-bit words.
+ * staging areas of 32-bit words, a batch (`EngineOptions.batch`) at a time.
  */
 export class Passthru {
   readonly engine: Engine;
