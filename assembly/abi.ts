@@ -138,12 +138,20 @@ export const RX_PAGE_POOL: u32 = 3;
 export const RX_PREMAPPED: u32 = 4;
 export const RX_MERGEABLE: u32 = 5;
 export const RX_BIG: u32 = 6;
+export const RX_STREAMING: u32 = 7;
 /** Frames of an application (path/app-receive.ts), which lie in no page. */
 export const RX_FRAMES: u32 = 64;
 
 /** Pages of a `big` buffer (MAX_SKB_FRAGS + 1), and its elements: the first page has the device header apart. */
 export const BIG_PAGES: u32 = 18;
 export const BIG_ELEMENTS: u32 = BIG_PAGES + 1;
+
+/** A streaming buffer: its strides, its pages, its bytes, and the bytes of a completion. The longest frame fits. */
+export const STRIDE_BYTES: u32 = 2048;
+export const STREAM_STRIDES: u32 = 64;
+export const STREAM_BYTES: u32 = STREAM_STRIDES * STRIDE_BYTES;
+export const STREAM_PAGES: u32 = STREAM_BYTES / PAGE_SIZE;
+export const COMPLETION: u32 = 8;
 
 /** The page pool's cache, how many pages fill it at once, and its recycle ring. */
 export const PAGE_POOL_CACHE: u32 = 128;
@@ -213,6 +221,8 @@ export const E_USED_ID_RANGE: u32 = 33;
 export const E_USED_ID_NOT_OUTSTANDING: u32 = 34;
 /** num_buffers is 0, or counts more buffers than were used with it. */
 export const E_NET_NUM_BUFFERS: u32 = 40;
+/** A completion of a streaming buffer, or one that was given back, that does not follow those before. */
+export const E_STREAM_COMPLETION: u32 = 41;
 
 // Why a call was refused: the caller's mistake, which leaves the queue as it was
 

@@ -49,6 +49,8 @@ export interface EngineLimits {
   inFlight: number;
   /** Jobs that a port's copy engine can have at a time, a power of two (assembly/path/host-engine.ts). Default 0. */
   copyJobs: number;
+  /** Completions of streaming buffers that each queue has room for, a power of two. Default 0. */
+  completions: number;
   /** Whether a host can pin pages of the shared part (assembly/mem/pins.ts). Default false. */
   pins: boolean;
   /** What is reserved for interfaces whose packets pass the host by, or null. They pin pages, too. */
@@ -102,6 +104,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
     ports: options.ports ?? 0,
     packets: options.packets ?? 0,
     fragments: options.fragments ?? 0,
+    completions: options.completions ?? 0,
     pins: options.pins ?? Boolean(options.passthru),
     passthru: options.passthru ? resolvePassthru(options.passthru) : null,
     inFlight: options.inFlight ?? 0,
@@ -124,6 +127,7 @@ export function resolveLimits(options: LimitOptions): EngineLimits {
   check(limits, "ports", 0, limits.queues);
   check(limits, "packets", 0, 2 ** 24);
   check(limits, "fragments", 0, 65535);
+  check(limits, "completions", 0, 2 ** 24);
   check(limits, "inFlight", 0, 2 ** 16);
   check(limits, "copyJobs", 0, 2 ** 16);
   if (options.net) limits.net = resolveNet(options.net, limits.batch);
@@ -187,7 +191,7 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
     const waiting = Math.max(powerOfTwo(queueSize) + 1, abi.PAGE_POOL_CACHE, pages);
     take("private", `port ${i} receive buffers`, wasm.RX_RING_BYTES.value);
     take("private", `port ${i} waiting buffers`, waiting * 4);
-    take("private", `port ${i} recycled pages`, abi.PAGE_POOL_RING * 4);
+    take("private", `port ${i} recycled pages`, postedRing(limits.completions) * 4);
     take("private", `port ${i} consumer`, wasm.CONSUMER_BYTES.value);
     take("private", `port ${i} held packets`, powerOfTwo(packets) * 4);
     take("private", `port ${i} free packets`, wasm.stackBytes(packets));
@@ -213,6 +217,11 @@ function planPassthru(wasm: VringExports, limits: EngineLimits, take: Take): voi
     take("private", `passthru ${i} departures`, batch * (abi.POP_HEADER + (segments + 1) * abi.SEGMENT));
     take("private", `passthru ${i} sent`, batch * abi.PASSTHRU_SENT);
   }
+}
+
+/** Entries of the ring that a pool recycles into, or in which posted streaming buffers stand in order. */
+export function postedRing(completions: number): number {
+  return Math.max(abi.PAGE_POOL_RING, completions / abi.STREAM_STRIDES);
 }
 
 /** The least power of two that is not below `value`; 1 for 0. */
@@ -278,6 +287,10 @@ export function planRegions(wasm: VringExports, limits: EngineLimits): RegionReq
     take("shared", `queue ${i} descriptor area`, size * spec.VIRTQ_DESC_SIZE, dma?.iommu ? IOMMU_PAGE : line);
     take("shared", `queue ${i} driver area`, 6 + 2 * size);
     take("shared", `queue ${i} device area`, 6 + 8 * size);
+    if (limits.completions > 0) {
+      const bytes = limits.completions * abi.COMPLETION;
+      take("shared", `queue ${i} completions`, bytes, dma?.iommu ? IOMMU_PAGE : line);
+    }
   };
   const tables = (i: number, align = line): void =>
     take("shared", `queue ${i} tables`, nodes * size * threshold * spec.VIRTQ_DESC_SIZE, align);

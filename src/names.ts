@@ -176,6 +176,11 @@ export const VIOLATIONS: Readonly<Record<number, Fault>> = {
     "N-V-05",
     "num_buffers is 0, or counts more buffers than were used with it",
   ),
+  [abi.E_STREAM_COMPLETION]: fault(
+    "stream-completion",
+    "",
+    "a completion, or a streaming buffer that came back, does not follow those before",
+  ),
 };
 
 /** Why a call was refused (what the caller did), by the engine's R_* code. */

@@ -4,8 +4,8 @@
 import { PAGES_IN_RING, PAGES_PLACE, PAGES_REFERENCES, PAGES_SOUND } from "../abi";
 import { Pages, pageAt, pageOf, pagesCheck } from "../mem/pages";
 import { Consumer } from "../rx/consumer";
-import { rxPagesPosted, rxSharesPages, rxWaiting } from "../rx/kinds";
-import { fragmentData, Packet } from "../rx/rx-ring";
+import { rxPageOf, rxPagesPosted, rxSharesPages, rxWaiting } from "../rx/kinds";
+import { fragmentData, Packet, RxRing } from "../rx/rx-ring";
 import { portAt, receives } from "./run";
 
 /** In a page's mark: it stands in a list. Below that: packets that hold it. */
@@ -27,7 +27,7 @@ export function portsCheck(ptr: u32, ports: u32, count: u32): u32 {
     if (!receives(port)) continue;
     known += port.driver.outstanding * rxPagesPosted(port.rx);
     shares = rxSharesPages(port.rx);
-    markHeld(pages, port.consumer);
+    markHeld(port.rx, port.consumer);
     for (let at: u32 = 0; ; at++) {
       const buffer = rxWaiting(port.rx, at);
       if (!buffer) break;
@@ -47,10 +47,10 @@ export function portsCheck(ptr: u32, ports: u32, count: u32): u32 {
   return had == known ? PAGES_SOUND : PAGES_IN_RING;
 }
 
-function markHeld(pages: Pages, consumer: Consumer): void {
+function markHeld(rx: RxRing, consumer: Consumer): void {
   for (let at = consumer.head; at != consumer.tail; at++) {
     const packet = changetype<Packet>(load<u32>(consumer.queue + ((at & consumer.mask) << 2)));
-    if (packet.bytes) pageOf(pages, packet.data).mark++;
-    for (let k: u32 = 0; k < packet.fragments; k++) pageOf(pages, fragmentData(packet, k)).mark++;
+    if (packet.bytes) rxPageOf(rx, packet.data).mark++;
+    for (let k: u32 = 0; k < packet.fragments; k++) rxPageOf(rx, fragmentData(packet, k)).mark++;
   }
 }

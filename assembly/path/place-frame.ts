@@ -29,7 +29,7 @@ const POP_BATCH: u32 = 32;
 /** Begins a burst of `count` frames, for each of which a buffer is popped if there is one. */
 export function placeBegin(port: Port, count: u32): void {
   port.usedCount = 0;
-  if (port.placeLeft < count) popMore(port, count - port.placeLeft);
+  if (port.placeLeft < count) placePop(port, count - port.placeLeft);
 }
 
 /** No buffer waits: the queue begins anew. */
@@ -92,7 +92,7 @@ export function placeFrame(port: Port, move: u32, from: u32, total: u32, buffers
   if (port.mergeable) store<u16>(from, <u16>buffers, VIRTIO_NET_HDR_NUM_BUFFERS);
   if (buffers > 1) return placeMerged(port, move, from, total, moved);
   const record = port.placeNext;
-  useNext(port, move, record, total);
+  placeUse(port, move, record, total);
   return scatter(port, move, record, from, moved);
 }
 
@@ -103,7 +103,7 @@ function placeMerged(port: Port, move: u32, from: u32, total: u32, moved: u32): 
     const record = port.placeNext;
     const part = min(writableBytes(record), total);
     const now = min(part, moved);
-    useNext(port, move, record, part);
+    placeUse(port, move, record, part);
     if (!scatter(port, move, record, from, now)) return false;
     total -= part;
     moved -= now;
@@ -117,7 +117,7 @@ function buffersTogether(port: Port, total: u32): u32 {
   let offset: u32 = 0;
   let buffers: u32 = 0;
   let rest = total;
-  while (buffers < port.placeLeft || popMore(port, POP_BATCH)) {
+  while (buffers < port.placeLeft || placePop(port, POP_BATCH)) {
     const record = port.placeNext + offset;
     const room = writableBytes(record);
     buffers++;
@@ -129,7 +129,7 @@ function buffersTogether(port: Port, total: u32): u32 {
 }
 
 /** Pops up to `most` buffers behind those that wait; how many. */
-function popMore(port: Port, most: u32): u32 {
+export function placePop(port: Port, most: u32): u32 {
   const kept = port.placeTail - port.placeNext;
   if (kept) memory.copy(port.popped, port.placeNext, kept);
   port.placeNext = port.popped;
@@ -141,7 +141,7 @@ function popMore(port: Port, most: u32): u32 {
 
 /** The first buffer that waits holds `bytes` now. */
 @inline
-function useNext(port: Port, move: u32, record: u32, bytes: u32): void {
+export function placeUse(port: Port, move: u32, record: u32, bytes: u32): void {
   if (move == MOVE_ENGINE) engineUses(port, load<u32>(record), bytes);
   else {
     const used = port.used + port.usedCount++ * USED_RECORD;

@@ -124,6 +124,9 @@ export class Port {
   placeLeft: u32;
   /** Buffers that the burst filled. */
   usedCount: u32;
+  /** Streaming buffers: the first free stride of the one that waits first, and the number of the next completion. */
+  placeStride: u32;
+  placeCompletion: u32;
   /** 1: the consumer drops what it holds at the end of a pass. */
   dropAtEnd: u32;
 
@@ -131,6 +134,8 @@ export class Port {
   digest: u64;
   /** TOUCH_DIGEST: the far side looks at the packets' numbers here, instead of making a digest; or 0. */
   numbers: Numbers;
+  /** The completion that the device writes. */
+  completion: u64;
 
   // Counters
   packets: u64;

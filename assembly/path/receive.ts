@@ -17,6 +17,7 @@ import {
   RX_PAGE_REUSE,
   RX_PAGE_REUSE_BUILD,
   RX_PREMAPPED,
+  RX_STREAMING,
   SEGMENT,
 } from "../abi";
 import { traceOp } from "../mem/trace";
@@ -50,13 +51,14 @@ import {
   Port,
   traceReclaim,
 } from "./port";
+import { pollStream, streamSends } from "./stream";
 
 /** ETH_HLEN: no frame is shorter. */
 const LEAST_FRAME: u32 = 14;
 
 /** One burst of at most `port.left` frames; how many the wire sent, and 0 once the queue is broken. */
 export function receiveBurst(port: Port): u32 {
-  if (!isLive(port.device)) return 0;
+  if (!bothLive(port)) return 0;
   const count = burstPackets(port);
   chargeFrom(port);
   if (hostOf(port)) hostPolls(port);
@@ -64,13 +66,19 @@ export function receiveBurst(port: Port): u32 {
   poll(port);
   if (appOf(port)) appTurn(port);
   // What was under way in a broken queue stays to be moved, so that nobody takes it for received.
-  const received = isLive(port.device);
+  const received = bothLive(port);
   if (received) {
     port.left -= dealt;
     advance(port, dealt);
   }
   chargeTo(port);
   return received ? dealt + (hostOf(port) ? port.host.shown : 0) : 0;
+}
+
+/** A device can break the driver half, too. */
+@inline
+function bothLive(port: Port): bool {
+  return isLive(port.device) && isLive(port.driver);
 }
 
 /** A pass begins anew behind its last frame. */
@@ -95,6 +103,7 @@ function appTurn(port: Port): void {
 
 /** The device's side: `count` frames into as many buffers as there are; how many are dealt with, placed or dropped. */
 function wireSends(port: Port, count: u32): u32 {
+  if (port.rx.kind == RX_STREAMING) return streamSends(port, count);
   if (hostOf(port) && hostSends(port, count)) return count;
   placeBegin(port, count);
   let left = count;
@@ -135,6 +144,10 @@ export function poll(port: Port): void {
       break;
     case RX_BIG:
       pollKind(port, RX_BIG);
+      break;
+    case RX_STREAMING:
+      pollStream(port);
+      if (port.rx.depth) refill(port);
       break;
     case RX_FRAMES:
       pollKind(port, RX_FRAMES);
@@ -249,7 +262,9 @@ function receiveMore(port: Port, record: u32, buffers: u32, packet: Packet): u32
 
 /** Posts as many buffers as the ring has room for. */
 export function refill(port: Port): void {
-  refillSome(port, port.driver.numFree / port.descriptors);
+  const room = port.driver.numFree / port.descriptors;
+  // Streaming buffers are few: there is no more to post than what waits.
+  refillSome(port, port.rx.kind == RX_STREAMING ? min(room, port.rx.depth) : room);
 }
 
 /** Posts `count` buffers, or as many as can be had, and shows them to the device. */

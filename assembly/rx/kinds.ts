@@ -10,8 +10,9 @@ import {
   RX_PAGE_POOL,
   RX_PAGE_REUSE,
   RX_PAGE_REUSE_BUILD,
+  RX_STREAMING,
 } from "../abi";
-import { recordOf } from "../mem/pages";
+import { Page, recordOf } from "../mem/pages";
 import { allocDrop, allocKeep, allocReturn, allocTake } from "./alloc-per-packet";
 import { bigClose, bigDrop, bigReceive, bigReturn, bigTake } from "./big";
 import { mergeableClose, mergeableDrop, mergeableKeep, mergeableReturn, mergeableTake } from "./mergeable";
@@ -35,6 +36,7 @@ import {
   waitingOnStack,
   waitOnTop,
 } from "./rx-ring";
+import { streamClose, streamDrop, streamOpen, streamPage, streamReturn, streamTake } from "./streaming";
 
 /** Makes ready what is made before the first buffer is posted; false when it could not be had. */
 export function rxOpen(rx: RxRing): bool {
@@ -49,6 +51,8 @@ export function rxOpen(rx: RxRing): bool {
     case RX_BIG:
     case RX_FRAMES:
       return true;
+    case RX_STREAMING:
+      return streamOpen(rx);
     default:
       return premappedOpen(rx);
   }
@@ -69,6 +73,8 @@ export function rxTake(rx: RxRing, kind: u32): u32 {
       return mergeableTake(rx);
     case RX_BIG:
       return bigTake(rx);
+    case RX_STREAMING:
+      return streamTake(rx);
     default:
       return premappedTake(rx);
   }
@@ -143,6 +149,9 @@ export function rxDrop(rx: RxRing, kind: u32, data: u32): void {
     case RX_BIG:
       bigDrop(rx, data);
       break;
+    case RX_STREAMING:
+      streamDrop(rx, data);
+      break;
     default:
       premappedDrop(rx, data);
   }
@@ -166,6 +175,9 @@ export function rxReturn(rx: RxRing, buffer: u32): void {
       break;
     case RX_BIG:
       bigReturn(rx, buffer);
+      break;
+    case RX_STREAMING:
+      streamReturn(rx, buffer);
       break;
     case RX_FRAMES:
       waitOnTop(rx, buffer);
@@ -193,6 +205,9 @@ export function rxClose(rx: RxRing): void {
       break;
     case RX_BIG:
       bigClose(rx);
+      break;
+    case RX_STREAMING:
+      streamClose(rx);
       break;
     default:
       premappedClose(rx);
@@ -224,4 +239,9 @@ export function rxSharesPages(rx: RxRing): bool {
 export function rxPagesPosted(rx: RxRing): u32 {
   if (rx.kind == RX_FRAMES) return 0;
   return rx.kind == RX_BIG ? BIG_PAGES : 1;
+}
+
+/** For a check: the record of the page that has the references of what lies at `data`. */
+export function rxPageOf(rx: RxRing, data: u32): Page {
+  return rx.kind == RX_STREAMING ? streamPage(rx, data) : recordOf(rx.records, data);
 }

@@ -63,6 +63,17 @@ export class RxRing {
   recycled: u32;
   retaken: u64;
 
+  // Streaming buffers: the completions, their handle and the number of the next; posted buffers in their order in
+  // `recycled`, from the one that is being completed on, and its first stride that is not.
+  completions: u32;
+  completionMask: u32;
+  completionsDma: u32;
+  completionNext: u32;
+  postedNext: u32;
+  postedEnd: u32;
+  postedMask: u32;
+  stride: u32;
+
   // Counters
   pagesAllocated: u64;
   pagesFreed: u64;

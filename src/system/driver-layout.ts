@@ -2,7 +2,7 @@
 import * as abi from "../../assembly/abi.ts";
 import { VIRTIO_NET_HDR_NUM_BUFFERS, VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
 import type { Engine } from "../engine.ts";
-import { alignUp, type EngineLimits, powerOfTwo, resolveLimits } from "../layout.ts";
+import { alignUp, type EngineLimits, postedRing, powerOfTwo, resolveLimits } from "../layout.ts";
 import { agree, type PassthruLimits } from "../passthru-limits.ts";
 import { type ApplicationPlan, planApplication, writeApplication } from "./application-layout.ts";
 import { type DriverSettings, piecesOf } from "./driver-options.ts";
@@ -147,6 +147,7 @@ export function driverLimits(settings: DriverSettings): EngineLimits {
     ports: queues.length,
     // What is held, and the one that comes.
     packets: receives ? hold + 1 : 0,
+    completions: settings.streams && powerOfTwo(Math.min(settings.streams, ringSize) * abi.STREAM_STRIDES),
     fragments: receives ? settings.fragmentsMost - 1 : 0,
     inFlight: packetsInFlight(settings),
     copyJobs: settings.host.kind === "engine" ? settings.host.jobs : 0,
@@ -337,7 +338,7 @@ export class PortWriter {
 
   #writeBuffers(index: number): number {
     const { wasm, devices } = this.#engine;
-    const { rx, postsFrames, node, ringSize, hold, batch, buffersMost, sgs, descriptors, record } =
+    const { rx, postsFrames, node, ringSize, hold, batch, buffersMost, streams, sgs, descriptors, record } =
       this.#settings;
     const { kind } = rx;
     const ptr = this.#at(`port ${index} receive buffers`);
@@ -354,11 +355,22 @@ export class PortWriter {
       [wasm.RX_RING_SYNC_DEVICE, record.accessPlatform && syncsForDevice(rx)],
       [wasm.RX_RING_PHYSICAL, !record.accessPlatform],
       [wasm.RX_RING_TAKES_AHEAD, rx.references === "bias"],
-      [wasm.RX_RING_FIXED_PAGES, Math.floor(ringSize / descriptors) + (hold + batch) * buffersMost],
+      [
+        wasm.RX_RING_FIXED_PAGES,
+        streams || Math.floor(ringSize / descriptors) + (hold + batch) * buffersMost,
+      ],
       [wasm.RX_RING_LIST, this.#at(`port ${index} waiting buffers`)],
       [wasm.RX_RING_LIST_MASK, powerOfTwo(ringSize) - 1],
       [wasm.RX_RING_RECYCLED, this.#at(`port ${index} recycled pages`)],
     ]);
+    const { completions } = this.#engine.limits;
+    if (completions > 0) {
+      this.#set(ptr, [
+        [wasm.RX_RING_COMPLETIONS, this.#at(`queue ${index} completions`)],
+        [wasm.RX_RING_COMPLETION_MASK, completions - 1],
+        [wasm.RX_RING_POSTED_MASK, postedRing(completions) - 1],
+      ]);
+    }
     return ptr;
   }
 

@@ -5,7 +5,15 @@ import { ConfigError } from "../errors.ts";
 import { powerOfTwo } from "../layout.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
 import { agree } from "../passthru-limits.ts";
-import { bufferBytes, elementsOf, merges, mostReceived, pagesOf, roomOf } from "./receive-buffers.ts";
+import {
+  bufferBytes,
+  elementsOf,
+  framesOfStream,
+  merges,
+  mostReceived,
+  pagesOf,
+  roomOf,
+} from "./receive-buffers.ts";
 import {
   type Application,
   atNic,
@@ -108,6 +116,8 @@ export interface DriverSettings {
   frameMost: number;
   buffersMost: number;
   fragmentsMost: number;
+  /** Streaming buffers of a queue; 0 with other kinds. */
+  streams: number;
   /** Buffers of a burst. */
   staging: number;
   dropAtEnd: boolean;
@@ -175,18 +185,29 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const refillAt = refillThreshold(rx, ringSize, descriptors);
   const posted = Math.floor((ringSize - refillAt + 1) / descriptors);
   const sent = Math.max(0, Math.floor((ringSize - record.tx.stopBelow) / descriptors)) + 1;
-  const { packetPages, ...frame } = postsFrames
+  const { packetPages, longest, ...frame } = postsFrames
     ? frameBuffers(queues)
     : frameLimits(rx, record.headerBytes, queues, posted);
-  const most = receives ? Math.max(1, Math.floor(posted / frame.buffersMost)) : sent * packets;
+  const total = record.headerBytes + longest;
+  const streaming = receives && rx.kind === "rx-streaming";
+  if (streaming) checkStreaming(record, application);
+  // One streaming buffer may be filled in part when a burst begins.
+  const received = streaming
+    ? (ringSize - 1) * framesOfStream(total)
+    : Math.floor(posted / frame.buffersMost);
+  const most = receives ? Math.max(1, received) : sent * packets;
   const batch = Math.min(whole("batch", options.batch ?? 32, 1, 32768), most);
+  const streams = streaming ? streamsNeeded(total, batch, hold, options.drop === "random") : 0;
   const nodes = options.nodes ?? 1;
   return {
     ...{ record, receives, queues, rx, hold, ringSize, batch, sgs, descriptors, flattens, refillAt, nodes },
     ...{ ...frame, packets, elements },
     program: options.program ?? "engine",
     ...{ postsFrames, application, privateFrames: receives || application.kind === "socket" },
-    staging: receives ? Math.min(batch * frame.buffersMost, Math.floor(ringSize / descriptors)) : batch,
+    streams,
+    staging: receives
+      ? Math.min(Math.max(batch * frame.buffersMost, streams), Math.floor(ringSize / descriptors))
+      : batch,
     tx: record.tx,
     host: checkedHost(receives ? record.host.rx : record.host.tx),
     dma: options.dma,
@@ -206,7 +227,11 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
       : postsFrames
         ? nodes
         : (options.pages ??
-          nodes * queues.length * pagesNeeded(rx.kind, ringSize, (hold + batch) * packetPages)),
+          nodes *
+            queues.length *
+            (streaming
+              ? streams * abi.STREAM_PAGES
+              : pagesNeeded(rx.kind, ringSize, (hold + batch) * packetPages))),
     node: whole("node", options.node ?? 0, 0, nodes - 1),
     reserve: options.reserve ?? 0,
   };
@@ -223,7 +248,21 @@ function framePolicy({ record, rx, refillAt }: DriverBenchOptions): RxPolicy {
 
 function frameBuffers(queues: DriverBenchOptions["queues"]): ReturnType<typeof frameLimits> {
   const frameMost = queues.flat().reduce((most, { length }) => Math.max(most, length), 0);
-  return { frameMost, buffersMost: 1, fragmentsMost: 1, packetPages: 1 };
+  return { frameMost, buffersMost: 1, fragmentsMost: 1, packetPages: 1, longest: frameMost };
+}
+
+/** Who can fill and empty streaming buffers. @throws ConfigError */
+function checkStreaming({ name, host }: SystemRecord, application: DriverSettings["application"]): void {
+  if (!["wire", "copy"].includes(host.rx.kind)) {
+    throw new ConfigError(
+      `rx is "rx-streaming", but the host of ${name} (${host.rx.kind}) can't fill its strides`,
+    );
+  }
+  if (application.kind !== "none") {
+    throw new ConfigError(
+      `rx is "rx-streaming", whose packets no application of ${name} (${application.kind}) takes`,
+    );
+  }
 }
 
 /** Packets that share a buffer, where packets have one element each. */
@@ -284,6 +323,9 @@ function receivePolicy({ record, rx, rxSgs, refillAt }: DriverBenchOptions): RxP
   if (mergeable && sgs !== 1) {
     throw new ConfigError("rxSgs is 2, but a buffer that frames may span has one element");
   }
+  if (kind === "rx-streaming" && sgs !== 1) {
+    throw new ConfigError('rxSgs is 2, but a buffer of rx "rx-streaming" has one element');
+  }
   if (kind === "big" && headerBytes === 0) {
     throw new ConfigError(`rx is "big", but ${name} has no device header to put into the first element`);
   }
@@ -312,6 +354,15 @@ function refillThreshold(rx: RxPolicy, ringSize: number, descriptors: number): n
   return Math.max(1, Math.min(free, ringSize - descriptors + 1));
 }
 
+/**
+ * Streaming buffers of a queue: for a burst, with one that is filled in part, for what is held, and one on its way
+ * back. A packet that is dropped at random may be the last that holds its buffer, or one of many.
+ */
+function streamsNeeded(total: number, batch: number, hold: number, random: boolean): number {
+  const buffers = (frames: number): number => Math.ceil(frames / framesOfStream(total)) + 1;
+  return buffers(batch) + (random ? hold : buffers(hold)) + 1;
+}
+
 /** What a queue's ring has, what its consumer holds, what a pool's cache may have ahead. */
 function pagesNeeded(kind: RxKind, ringSize: number, held: number): number {
   return ringSize * pagesOf(kind) + held + abi.PAGE_POOL_CACHE;
@@ -323,7 +374,10 @@ function frameLimits(
   headerBytes: number,
   queues: DriverBenchOptions["queues"],
   posted: number,
-): Pick<DriverSettings, "frameMost" | "buffersMost" | "fragmentsMost"> & { packetPages: number } {
+): Pick<DriverSettings, "frameMost" | "buffersMost" | "fragmentsMost"> & {
+  packetPages: number;
+  longest: number;
+} {
   const each = bufferBytes(rx, headerBytes, elementsOf(rx));
   const frameMost = Math.min(mostReceived(rx), rx.mergeable ? posted * each - headerBytes : mostReceived(rx));
   let longest = 0;
@@ -331,10 +385,10 @@ function frameLimits(
   if (rx.kind === "big") {
     // A page more, because the frame does not start where its page does. A device may claim all of a buffer.
     const packetPages = Math.ceil(longest / abi.PAGE_SIZE) + 1;
-    return { frameMost, buffersMost: 1, fragmentsMost: abi.BIG_PAGES, packetPages };
+    return { frameMost, buffersMost: 1, fragmentsMost: abi.BIG_PAGES, packetPages, longest };
   }
   const buffersMost = rx.mergeable ? Math.max(1, Math.ceil((headerBytes + longest) / each)) : 1;
-  return { frameMost, buffersMost, fragmentsMost: buffersMost, packetPages: buffersMost };
+  return { frameMost, buffersMost, fragmentsMost: buffersMost, packetPages: buffersMost, longest };
 }
 
 /** @throws ConfigError when a frame is shorter than its pieces, or than `least` bytes. */

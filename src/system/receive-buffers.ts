@@ -16,6 +16,7 @@ const HEADROOM: Readonly<Record<RxKind, number>> = {
   premapped: 0,
   mergeable: 0,
   big: 0,
+  "rx-streaming": 0,
 };
 
 /** Bytes that the device may write, if not what the longest frame takes: I40E_RXBUFFER_2048, I40E_RXBUFFER_1536. */
@@ -24,6 +25,7 @@ const BUFFER_BYTES: Readonly<Partial<Record<RxKind, number>>> = {
   "page-reuse-build": 1536,
   mergeable: 2048,
   big: abi.BIG_PAGES * abi.PAGE_SIZE,
+  "rx-streaming": abi.STREAM_BYTES,
 };
 
 /** What the kind maps its pages with: I40E_RX_DMA_ATTR, and page_pool_dma_map's. */
@@ -56,14 +58,17 @@ export function headroomOf(rx: Pick<RxPolicy, "kind" | "room">): number {
   return Math.max(HEADROOM[rx.kind], roomOf(rx).headroom);
 }
 
-/** Whether a frame may span buffers; a big buffer holds any. */
+/** Kinds of which one buffer holds any frame. */
+const HOLDS_ANY: readonly RxKind[] = ["big", "rx-streaming"];
+
+/** Whether a frame may span buffers. */
 export function merges({ kind, mergeable }: Choice): boolean {
-  return (mergeable && kind !== "big") || kind === "mergeable";
+  return (mergeable && !HOLDS_ANY.includes(kind)) || kind === "mergeable";
 }
 
 /** The longest frame that a driver can receive, on a ring that is large enough. */
 export function mostReceived(rx: Choice): number {
-  return merges(rx) || rx.kind === "big" ? MAX_FRAME_BYTES : MAX_RX_FRAME;
+  return merges(rx) || HOLDS_ANY.includes(rx.kind) ? MAX_FRAME_BYTES : MAX_RX_FRAME;
 }
 
 /** Elements of a posted buffer. */
@@ -92,5 +97,12 @@ export function frameOffset(kind: RxKind, headerBytes: number, sgs: number): num
 
 /** page-reuse follows its record; a packet built in place, and a buffer that is never mapped again, always are. */
 export function syncsForDevice({ kind, sync }: RxPolicy): boolean {
-  return kind === "page-reuse" ? sync.device : kind === "page-reuse-build" || kind === "premapped";
+  return kind === "page-reuse" ? sync.device : SHOWN_TO_DEVICE.includes(kind);
+}
+
+const SHOWN_TO_DEVICE: readonly RxKind[] = ["page-reuse-build", "premapped", "rx-streaming"];
+
+/** Frames of at most `total` bytes, device header included, that a streaming buffer takes before it is left for the next. */
+export function framesOfStream(total: number): number {
+  return Math.floor(abi.STREAM_STRIDES / Math.max(1, Math.ceil(total / abi.STRIDE_BYTES)));
 }

@@ -19,6 +19,7 @@ export const RX_KINDS = [
   "premapped",
   "mergeable",
   "big",
+  "rx-streaming",
 ] as const;
 export type RxKind = (typeof RX_KINDS)[number];
 
@@ -203,6 +204,15 @@ const i40e: DriverRecord = {
   },
 };
 
+const premapped: DriverRecord = {
+  ...virtioNet,
+  name: "premapped",
+  driver: "premapped",
+  about: "a later virtio driver: all buffers mapped at set-up, after that only syncs",
+  tx: { ...virtioNet.tx, mapAt: "set-up" },
+  rx: { ...virtioNet.rx, kind: "premapped", sync: { cpu: "packet", device: true } },
+};
+
 /** By name. */
 export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
   "virtio-net": virtioNet,
@@ -224,14 +234,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
       sync: { cpu: "packet", device: true },
     },
   },
-  premapped: {
-    ...virtioNet,
-    name: "premapped",
-    driver: "premapped",
-    about: "a later virtio driver: all buffers mapped at set-up, after that only syncs",
-    tx: { ...virtioNet.tx, mapAt: "set-up" },
-    rx: { ...virtioNet.rx, kind: "premapped", sync: { cpu: "packet", device: true } },
-  },
+  premapped,
   mergeable: {
     ...virtioNet,
     name: "mergeable",
@@ -246,6 +249,14 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     about: "virtio-net that takes 64 KiB without MRG_RXBUF: 18 pages in 19 elements for each buffer",
     // virtio_net.c: add_recvbuf_big.
     rx: { ...virtioNet.rx, kind: "big" },
+  },
+  "rx-streaming": {
+    ...premapped,
+    name: "rx-streaming",
+    driver: "rx-streaming",
+    about:
+      "large buffers of 64 strides, mapped at set-up, of which a frame takes one or more: a rule of ours",
+    rx: { ...premapped.rx, kind: "rx-streaming" },
   },
   "tx-single": {
     ...virtioNet,
