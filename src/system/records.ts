@@ -283,9 +283,15 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
   },
 };
 
+/** Where frames may span buffers, the longest arrive, too. */
+function anyFrame(rx: RxPolicy): RxPolicy {
+  return { ...rx, mergeable: true };
+}
+
 /** A guest's own driver: physical addresses, and buffers that the host's path copies from and to. */
 const guest = {
   ...virtioNet,
+  rx: anyFrame(virtioNet.rx),
   accessPlatform: false,
   dma: "direct",
   application: { kind: "none" },
@@ -293,10 +299,6 @@ const guest = {
 
 /** A driver on the machine itself, or in a guest, whose device is the NIC: what applications stand above. */
 const atWire = { tx: { kind: "wire" }, rx: { kind: "wire" } } as const;
-/** Where frames may span buffers, the longest arrive, too. */
-function anyFrame(rx: RxPolicy): RxPolicy {
-  return { ...rx, mergeable: true };
-}
 /** XSK_RING_PROD__DEFAULT_NUM_DESCS, XSK_RING_CONS__DEFAULT_NUM_DESCS. */
 const XSK_ENTRIES = 2048;
 
@@ -370,6 +372,7 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
   },
   "sriov-vf": {
     ...DRIVER_RECORDS.premapped,
+    rx: anyFrame(DRIVER_RECORDS.premapped.rx),
     name: "sriov-vf",
     about: "a virtual function reads and writes the guest's memory itself, through the IOMMU",
     accessPlatform: true,
@@ -394,7 +397,6 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
   },
   xsk: {
     ...guest,
-    rx: anyFrame(guest.rx),
     name: "xsk",
     about: "an AF_XDP socket in zero-copy mode: the program's chunks are the driver's buffers",
     // net/xdp/xsk.c: xsk_tx_peek_desc; the header has an element of its own, so that every packet takes a table.
@@ -403,7 +405,6 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
   },
   "xsk-copy": {
     ...guest,
-    rx: anyFrame(guest.rx),
     name: "xsk-copy",
     about: "the same in copy mode: the kernel copies what is in a chunk",
     // net/xdp/xsk.c: xsk_generic_xmit, xsk_rcv.

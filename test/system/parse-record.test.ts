@@ -104,7 +104,11 @@ describe("one line says field, value and what would be right, for", () => {
       { headerBytes: 0, rx: { mergeable: true } },
       /^rx\.mergeable: true goes with a device header/,
     ],
-    ["an element for no header", { headerBytes: 0, rx: { sgs: 2 } }, /^rx\.sgs: 2 gives .* headerBytes is 0/],
+    [
+      "an element for no header",
+      { headerBytes: 0, rx: { sgs: 2, mergeable: false } },
+      /^rx\.sgs: 2 gives .* headerBytes is 0/,
+    ],
     [
       "references ahead to pages that are not reused",
       { rx: { references: "bias" } },
