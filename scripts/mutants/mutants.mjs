@@ -32,6 +32,7 @@ const TESTS = {
   hosts: ["system/host-paths", "system/host-zerocopy", "system/host-engine"],
   merge: ["path/merge", "system/long-frames"],
   bulk: ["system/transmit-bulk"],
+  stream: ["system/streaming"],
   iommu: ["dma/iova", "dma/page-table", "dma/iotlb", "dma/flush-queue", "dma/iommu"],
   parse: ["net/parse", "net/kernel-segmentation"],
   checksum: ["net/checksum", "net/kernel-segmentation"],
