@@ -70,8 +70,8 @@ export type { NetLimits, NetOptions } from "./net-limits.ts";
 export type { NetDeviceStatistics, NetDriverStatistics } from "./net-names.ts";
 export { NET_FRAME_WORDS, type NetFrame, type NetHeader } from "./net-records.ts";
 export {
-  agree,
   type BufferRoom,
+  negotiateRoom,
   type PassthruLimits,
   type PassthruMode,
   type PassthruNic,

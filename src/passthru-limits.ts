@@ -59,7 +59,7 @@ export type PassthruMode = "direct" | "split";
  * What a NIC and a user agree on. @throws PassthruError `headroom`, `tailroom` or `alignment` when the NIC can't split
  * packets and the user's buffers lack what it asks for; ConfigError for what can't be asked for.
  */
-export function agree(nic: PassthruNic, room: BufferRoom): PassthruMode {
+export function negotiateRoom(nic: PassthruNic, room: BufferRoom): PassthruMode {
   for (const [whose, { headroom, tailroom, align }] of [
     ["nic", nic],
     ["room", room],

@@ -5,7 +5,7 @@ import type { Engine } from "../engine.ts";
 import { ConfigError, PassthruError } from "../errors.ts";
 import { MAX_FRAME_BYTES } from "../net/frame.ts";
 import { macBytes } from "../net-address.ts";
-import { agree, type BufferRoom, type PassthruMode, type PassthruNic } from "../passthru-limits.ts";
+import { type BufferRoom, negotiateRoom, type PassthruMode, type PassthruNic } from "../passthru-limits.ts";
 
 /** `stopping`: nothing new goes to the NIC, which is not done yet with what it has. */
 export type PassthruState = "unbound" | "bound" | "stopping";
@@ -128,7 +128,7 @@ export class Passthru {
    */
   bind(nic: PassthruNic): PassthruMode {
     if (this.#state !== "unbound") throw new ConfigError(`the interface is ${this.#state}, not unbound`);
-    const mode = agree(nic, this.room);
+    const mode = negotiateRoom(nic, this.room);
     const { wasm } = this.engine;
     this.#block.set(wasm.PASSTHRU_PACKET_SPLIT.value, Number(mode === "split"));
     this.#block.set(wasm.PASSTHRU_HEADROOM.value, nic.headroom);

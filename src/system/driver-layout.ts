@@ -3,7 +3,7 @@ import * as abi from "../../assembly/abi.ts";
 import { VIRTIO_NET_HDR_NUM_BUFFERS, VIRTQ_DESC_SIZE } from "../../assembly/spec.ts";
 import type { Engine } from "../engine.ts";
 import { alignUp, type EngineLimits, postedRing, powerOfTwo, resolveLimits } from "../layout.ts";
-import { agree, type PassthruLimits } from "../passthru-limits.ts";
+import { negotiateRoom, type PassthruLimits } from "../passthru-limits.ts";
 import { type ApplicationPlan, planApplication, writeApplication } from "./application-layout.ts";
 import { type DriverSettings, piecesOf } from "./driver-options.ts";
 import { Bump, setWords, stride } from "./places.ts";
@@ -270,7 +270,7 @@ export class PortWriter {
     const { record, ringSize, rx, receives, seed, sgs } = this.#settings;
     const ptr = this.#at(`passthru ${index}`);
     const wire = this.#at(`passthru ${index} wire`);
-    const mode = receives ? agree(nic, roomOf(rx)) : "split";
+    const mode = receives ? negotiateRoom(nic, roomOf(rx)) : "split";
     wasm.passthruInit(ptr, host, ringSize, Math.max(sgs, abi.MAX_THRESHOLD), headerBytes);
     wasm.passthruWireInit(wire, powerOfTwo(ringSize), wireHolds, seed);
     this.#set(host, [

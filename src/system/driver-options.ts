@@ -4,7 +4,7 @@ import type { EngineOptions } from "../engine.ts";
 import { ConfigError } from "../errors.ts";
 import { powerOfTwo } from "../layout.ts";
 import type { DmaBackend, RingFormat, TableSource } from "../names.ts";
-import { agree } from "../passthru-limits.ts";
+import { negotiateRoom } from "../passthru-limits.ts";
 import {
   bufferBytes,
   elementsOf,
@@ -158,7 +158,7 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
   const application = applicationOf(options, record);
   const postsFrames = receives && isZeroCopy(application);
   const rx = postsFrames ? framePolicy(options) : receivePolicy(options);
-  if (receives && record.host.rx.kind === "passthru") agree(record.host.rx.nic, roomOf(rx));
+  if (receives && record.host.rx.kind === "passthru") negotiateRoom(record.host.rx.nic, roomOf(rx));
   const sgs = receives
     ? elementsOf(rx)
     : Math.max(leastElements(record), whole("sg", options.sg ?? 1, 1, ringSize));

@@ -1,7 +1,7 @@
 /** A record that somebody wrote: looked over field by field, and for what contradicts itself. */
 import * as v from "valibot";
 import { ConfigError, PassthruError } from "../errors.ts";
-import { agree, type PassthruNic } from "../passthru-limits.ts";
+import { negotiateRoom, type PassthruNic } from "../passthru-limits.ts";
 import { DriverBench } from "./driver-bench.ts";
 import { ROOMY, roomOf } from "./receive-buffers.ts";
 import { systemRecord } from "./record-schema.ts";
@@ -107,7 +107,7 @@ const RULES: readonly Rule[] = [
 /** What a NIC asks for that the driver's buffers don't have. */
 function roomLacking(nic: PassthruNic, rx: RxPolicy): string | false {
   try {
-    agree(nic, roomOf(rx));
+    negotiateRoom(nic, roomOf(rx));
     return false;
   } catch (error) {
     if (!(error instanceof PassthruError)) throw error;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import * as abi from "../../assembly/abi.ts";
 import { Passthru, type PassthruState } from "../../src/device/passthru.ts";
 import { PassthruError } from "../../src/errors.ts";
-import { agree } from "../../src/passthru-limits.ts";
+import { negotiateRoom } from "../../src/passthru-limits.ts";
 import { framesOf } from "../support/driver-bench.ts";
 import { createEngine } from "../support/engine.ts";
 import { failPin, PLAIN, pinsLive, programRig, SPLITTING } from "../support/passthru.ts";
@@ -248,7 +248,7 @@ describe("room round buffers", () => {
     const { face } = await programRig({ room });
     expect(() => face.bind(nic)).toThrow(expect.objectContaining({ name: "PassthruError", code }));
     expect(face.state).toBe("unbound");
-    expect(agree({ ...nic, packetSplit: true }, room)).toBe("split");
+    expect(negotiateRoom({ ...nic, packetSplit: true }, room)).toBe("split");
   });
 
   test.each([
@@ -316,7 +316,7 @@ describe("bind and unbind", () => {
 
 test("a refusal of the NIC's name has a text that says what is lacking", () => {
   expect(() =>
-    agree(
+    negotiateRoom(
       { packetSplit: false, headroom: 64, tailroom: 0, align: 1 },
       { headroom: 0, tailroom: 0, align: 1 },
     ),
