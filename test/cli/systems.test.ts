@@ -222,6 +222,17 @@ describe("vring systems", () => {
   });
 });
 
+test("the list in the README is what vring systems prints, and the file in docs/compare.md is the example", async () => {
+  const words = (line: string) => line.trim().split(/\s+/).join(" ");
+  const { stdout } = await vring("systems");
+  const printed = stdout.split("\n").map(words);
+  const list = /^system +directions[^`]*/m.exec(readFileSync("README.md", "utf8"))?.[0] ?? "";
+  expect(list.trim().split("\n").length).toBe(6);
+  for (const line of list.trim().split("\n")) expect(printed).toContain(words(line));
+  const file = /```json\n([^`]*)```/.exec(readFileSync("docs/compare.md", "utf8"))?.[1] ?? "";
+  expect(JSON.parse(file)).toEqual(JSON.parse(readFileSync("examples/system.json", "utf8")));
+});
+
 describe("one line and exit code 2 are what one gets for", () => {
   test.each<[string, string, RegExp]>([
     ["an unknown system", "--systems vhost", /--systems: "vhost" is not possible; all, .*vhost-net.* are$/],
