@@ -4,7 +4,7 @@ import { ConfigError, PassthruError } from "../errors.ts";
 import { negotiateRoom, type PassthruNic } from "../passthru-limits.ts";
 import { DriverBench } from "./driver-bench.ts";
 import { ROOMY, roomOf } from "./receive-buffers.ts";
-import { systemRecord } from "./record-schema.ts";
+import { systemRecord } from "./record.ts";
 import { directionsOf, type RxPolicy, SYSTEM_RECORDS, type SystemRecord } from "./records.ts";
 
 type Fields = Record<string, unknown>;

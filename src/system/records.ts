@@ -7,8 +7,19 @@
  */
 
 import { VIRTIO_NET_HDR_SIZE } from "../../assembly/spec.ts";
-import type { DmaBackend } from "../names.ts";
-import { type BufferRoom, PASSTHRU_HEADER_BYTES, type PassthruNic } from "../passthru-limits.ts";
+import { type BufferRoom, PASSTHRU_HEADER_BYTES } from "../passthru-limits.ts";
+import type { DriverRecord, PassthruPath, RxPolicy, SystemRecord } from "./record.ts";
+
+export type {
+  Application,
+  DriverRecord,
+  HostRx,
+  HostTx,
+  PassthruPath,
+  RxPolicy,
+  SystemRecord,
+  TxPolicy,
+} from "./record.ts";
 
 /** How a driver keeps its receive buffers (assembly/rx/, one file a kind). */
 export const RX_KINDS = [
@@ -27,117 +38,8 @@ export type RxKind = (typeof RX_KINDS)[number];
 export const RECLAIM_AT = ["next-transmit", "completion", "threshold"] as const;
 export type ReclaimAt = (typeof RECLAIM_AT)[number];
 
-export interface TxPolicy {
-  /** `transmit`: every element of every packet. `set-up`: buffers once; a packet costs one sync for device. */
-  mapAt: "transmit" | "set-up";
-  reclaim: ReclaimAt;
-  /** Transmit pauses while fewer descriptors than that are free. */
-  stopBelow: number;
-  /** A packet of more elements is copied into one buffer first; 0: never. */
-  flattenAbove: number;
-  /**
-   * After how many packets the driver shows the device what it added, and rings if the device wants that: 1 is each
-   * packet on its own; `burst` is "more to come" until the last one (netdev_xmit_more).
-   */
-  publish: number | "burst";
-  /**
-   * Packets of one element that share a buffer, an element each (ours, after multi-packet descriptors): so many at the
-   * most, and of at most so many bytes. 1: each packet has a buffer of its own.
-   */
-  pack: { packets: number; bytes: number };
-}
-
-export interface RxPolicy {
-  kind: RxKind;
-  /** Elements of a posted buffer: 2 has the device header in one of its own. A `big` buffer has 19 whatever stands here. */
-  sgs: 1 | 2;
-  /**
-   * Whether a frame may span several buffers (VIRTIO_NET_F_MRG_RXBUF, 5.1.9.3.2), which then are as large as their page
-   * allows. Needs a device header, and buffers of one element. The kind `mergeable` always does.
-   */
-  mergeable: boolean;
-  /** Room that buffers have in front and behind in their pages, for a NIC that asks for it; default: none. */
-  room?: BufferRoom;
-  refill: {
-    /** After every packet that was taken, or after all of a poll. */
-    check: "packet" | "poll";
-    /** Free descriptors from which on everything free is posted; `half`: more than half the ring. */
-    at: number | "half";
-  };
-  /** References to a page: one by one, or 65,535 at once, of which the driver gives away its own (page-reuse kinds). */
-  references: "plain" | "bias";
-  /** What is shown to the CPU of a received buffer, and whether it is shown to the device before it is posted again. */
-  sync: { cpu: "buffer" | "packet"; device: boolean };
-}
-
-/** What a host does with a packet between the device half and the wire (assembly/path/host-*.ts, one file a kind). */
-export type HostTx =
-  /** The device half is the NIC. */
-  | { kind: "wire" }
-  /** The CPU copies every payload: `hops` times. */
-  | { kind: "copy"; hops: number }
-  /** Payloads of larger packets stay in the guest's pages until the wire, which keeps `wireHolds` packets, is done with them. */
-  | { kind: "zerocopy"; wireHolds: number }
-  | CopyEngine
-  | PassthruPath;
-export type HostRx = { kind: "wire" } | { kind: "copy"; hops: number } | CopyEngine | PassthruPath;
-
-/** A copy engine moves every payload: from a queue of `jobs`, a power of two, at most `jobsPerTurn` in each of its turns. */
-interface CopyEngine {
-  kind: "engine";
-  jobs: number;
-  jobsPerTurn: number;
-}
-
-/** The NIC reads and writes the guest's own pages: `direct` or `split`, as its wishes and the driver's buffers agree. */
-export interface PassthruPath {
-  kind: "passthru";
-  nic: PassthruNic;
-  /** Most bytes of a frame that count as headers, which are copied wherever they are apart from the payload. */
-  headerBytes: number;
-  /** Packets that the wire keeps before it reads the first. */
-  wireHolds: number;
-}
-
 export const DIRECTIONS = ["tx", "rx"] as const;
 export type Direction = (typeof DIRECTIONS)[number];
-
-/** What stands above the driver half (assembly/path/app-*.ts). */
-export type Application =
-  /** The frames are the driver's own. */
-  | { kind: "none" }
-  /** The mapped ring of a packet socket; `-zc`: its frames are the driver's buffers. */
-  | { kind: "af-packet" | "af-packet-zc" }
-  /** An AF_XDP socket in zero-copy mode or in copy mode, and the entries of each of its rings. */
-  | { kind: "xsk" | "xsk-copy"; entries: number };
-
-/** A driver, and what is around it. */
-export interface SystemRecord extends DriverRecord {
-  /** Whether the driver maps (VIRTIO_F_ACCESS_PLATFORM). Without, it hands out physical addresses. */
-  accessPlatform: boolean;
-  /** The directions that it is about; default: both. */
-  directions?: readonly Direction[];
-  /** The backend that the system is known with. */
-  dma: DmaBackend;
-  application: Application;
-  host: { tx: HostTx; rx: HostRx };
-}
-
-export interface DriverRecord {
-  name: string;
-  /** The driver whose policy it is; default: the name. */
-  driver?: string;
-  /** One line for lists. */
-  about: string;
-  /** Bytes in front of every frame that the device reads or writes (5.1.9, virtio_net_hdr), or none. */
-  headerBytes: number;
-  /** Whether packets of two and more elements take an indirect table. */
-  indirect: boolean;
-  /** Whether the halves say from which entry on they want a notification (EVENT_IDX). Without, each publish notifies. */
-  eventIdx: boolean;
-  tx: TxPolicy;
-  rx: RxPolicy;
-}
 
 /** Transmit stops with less than a packet's worst case free: header, linear part, and 17 fragments (2 + MAX_SKB_FRAGS). */
 const WORST_PACKET = 19;
