@@ -17,7 +17,7 @@ import {
 import { dmaSyncForCpu, dmaSyncForDevice } from "../dma/dma";
 import { traceOp } from "../mem/trace";
 import { consumerReleases } from "../rx/consumer";
-import { gather, Packet, takeFromTop, waitOnTop } from "../rx/rx-ring";
+import { gather, Packet, RxRing, takeFromTop, waitOnTop } from "../rx/rx-ring";
 import { Application, Frame, lend, takeHome } from "./app";
 import { framesInit, framesMap, framesUnmap } from "./app-frames";
 import { packetNext, packetShows } from "./app-packet";
@@ -89,7 +89,7 @@ export function appReceives(port: Port, frame: Frame, written: u32): void {
   const rx = port.rx;
   if (written < port.headerBytes + LEAST_FRAME) {
     port.dropsTooShort++;
-    waitOnTop(rx, changetype<u32>(frame));
+    giveEmpty(app, rx, frame);
     return;
   }
   const bytes = written - port.headerBytes;
@@ -104,6 +104,16 @@ export function appReceives(port: Port, frame: Frame, written: u32): void {
   traceOp(rx.trace, OP_RECEIVE, bytes, 0);
   port.consumer.packets++;
   port.consumer.bytes += bytes;
+}
+
+/** A frame without a packet: a chunk is posted again; a ring's frames have an order, in which the program gets it empty. */
+function giveEmpty(app: Application, rx: RxRing, frame: Frame): void {
+  if (!hasPacketRing(app)) {
+    waitOnTop(rx, changetype<u32>(frame));
+    return;
+  }
+  packetShows(app, frame, 0);
+  takeHome(app, frame);
 }
 
 /** A packet of `bytes` is in the driver's buffers: whether that is all, and no consumer gets it. */

@@ -56,8 +56,9 @@ export function xskStages(port: Port, app: XskApp, count: u32, copies: bool): u3
   }
   app.txConsumer = index;
   consumed(app.tx, index);
-  // With nothing left to do it sleeps. What came in between is seen after the flag was set.
+  // With nothing left to do it sleeps, if nothing came before the program could see that.
   if (copies || !ringReady(app, app.tx, index)) setAsleep(app, app.tx, true);
+  if (!copies && ringReady(app, app.tx, index)) setAsleep(app, app.tx, false);
   return staged;
 }
 

@@ -36,7 +36,9 @@ export function packetProgramReceives(consumer: Consumer, app: PacketApp): void 
   while (app.held < app.frameCount) {
     const frame = app.frames + app.programAt * app.frameStride;
     if (statusOf(frame) != TP_STATUS_USER) return;
-    if (consumer.digests) digestFrame(consumer, app, app.programAt, dataOf(frame), load<u32>(frame, TP_LEN));
+    const bytes = load<u32>(frame, TP_LEN);
+    // An empty frame is skipped.
+    if (consumer.digests && bytes) digestFrame(consumer, app, app.programAt, dataOf(frame), bytes);
     app.programAt = nextFrame(app, app.programAt);
     app.held++;
     if (app.held > app.hold) giveBack(consumer, app);
@@ -53,7 +55,8 @@ export function packetProgramDropsAll(consumer: Consumer, app: PacketApp): void 
 @inline
 function giveBack(consumer: Consumer, app: PacketApp): void {
   const frame = app.frames + app.heldAt * app.frameStride;
-  if (consumer.digests) checkFrame(consumer, app, app.heldAt, dataOf(frame), load<u32>(frame, TP_LEN));
+  const bytes = load<u32>(frame, TP_LEN);
+  if (consumer.digests && bytes) checkFrame(consumer, app, app.heldAt, dataOf(frame), bytes);
   app.heldAt = nextFrame(app, app.heldAt);
   app.held--;
   setStatus(frame, TP_STATUS_KERNEL);

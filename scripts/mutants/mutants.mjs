@@ -29,6 +29,7 @@ const TESTS = {
   rx: ["path/receive", "system/receive"],
   tx: ["system/transmit"],
   passthru: ["device/passthru", "device/passthru-net", "system/host-passthru"],
+  apps: ["system/programs", "system/applications"],
   hosts: ["system/host-paths", "system/host-zerocopy", "system/host-engine"],
   merge: ["path/merge", "system/long-frames"],
   bulk: ["system/transmit-bulk"],

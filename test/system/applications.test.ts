@@ -137,6 +137,15 @@ describe.each(NAMES)("%s", (name) => {
     expect(bench.close()).toEqual({ ok: true, leaks: [] });
   });
 
+  test("a packet that is shorter than its Ethernet header is dropped, and its buffer comes again", async () => {
+    const frames = FRAMES_OF_300.map((frame, k) => (k % 4 === 0 ? frame.subarray(0, 13) : frame));
+    const bench = await small(name, "rx", { queues: [frames], batch: 16 });
+    expect(bench.digests()).toEqual([digestOf(frames.filter(({ length }) => length === 300))]);
+    bench.run(7);
+    expect(bench.counters()).toMatchObject({ packets: 8 * 48, dropsTooShort: 8 * 16, dropsNoBuffer: 0 });
+    expect(bench.close()).toEqual({ ok: true, leaks: [] });
+  });
+
   test.each(["tx", "rx"] as const)(
     "a reset in the middle of a pass loses no frame, and it runs again, %s",
     async (direction) => {

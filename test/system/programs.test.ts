@@ -172,6 +172,29 @@ describe.each(MODES)("a program of the caller's at an %s socket", (name) => {
     expect(bench.close()).toEqual({ ok: true, leaks: [] });
   });
 
+  it("has more under way than the completion ring takes: the rest waits until it was read", async () => {
+    const record = SYSTEM_RECORDS[name];
+    const tx = { ...record.tx, reclaim: "threshold" as const };
+    const driver = { ...record, tx, application: { kind: name, entries: 16 } };
+    const bench = await caller(name, "tx", { driver });
+    const socket = new XskSocket(bench);
+    const behind = [0, 10].map((first) => {
+      for (let k = 0; k < 10; k++) socket.tx.write(k, (first + k) * socket.chunkBytes, BYTES);
+      socket.tx.submit(10);
+      socket.wake();
+      return bench.moveSome(10);
+    });
+    // Nothing was taken back yet, so that a place is kept for each.
+    expect([behind, socket.completion.peek(1000)]).toEqual([[0, 4], 0]);
+    bench.settle();
+    expect(socket.completion.peek(1000)).toBe(16);
+    socket.completion.release(16);
+    if (socket.tx.needsWakeup) socket.wake();
+    expect(bench.moveSome(4)).toBe(0);
+    expect(bench.counters().packets).toBe(20);
+    expect(bench.close()).toEqual({ ok: true, leaks: [] });
+  });
+
   it("does not read its rx ring: packets are dropped by that cause, and their chunks are used again", async () => {
     const record = SYSTEM_RECORDS[name];
     const bench = await caller(name, "rx", {
