@@ -17,6 +17,7 @@ const HALVES = [
   "offloads",
   "buffers",
   "hosts",
+  "applications",
 ];
 
 describe("the list of mutants", () => {
