@@ -37,6 +37,8 @@ export function placeForget(port: Port): void {
   port.placeNext = port.popped;
   port.placeTail = port.popped;
   port.placeLeft = 0;
+  port.placeStride = 0;
+  port.placeCompletion = 0;
 }
 
 /** Marks what the burst filled used, and shows it to the driver. */

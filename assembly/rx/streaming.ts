@@ -38,6 +38,10 @@ export const NOTHING_COMPLETED: u64 = 0xffff_ffff_ffff_ffff;
 export function streamOpen(rx: RxRing): bool {
   const bytes = (rx.completionMask + 1) * COMPLETION;
   memory.fill(rx.completions, 0, bytes);
+  rx.completionNext = 0;
+  rx.stride = 0;
+  rx.postedNext = 0;
+  rx.postedEnd = 0;
   rx.completionsDma = rx.physical ? rx.completions : dmaMapCoherent(rx.space, rx.completions, bytes);
   if (rx.completionsDma == DMA_MAPPING_ERROR) return false;
   for (let k: u32 = 0; k < rx.fixedPages; k++) if (!newBuffer(rx)) return false;

@@ -9,7 +9,13 @@ import { type PerformanceEntry, PerformanceObserver } from "node:perf_hooks";
 import { setImmediate as turn } from "node:timers/promises";
 import { fixedTraffic } from "../../src/net/traffic.ts";
 import { DriverBench } from "../../src/system/driver-bench.ts";
-import { DRIVER_RECORDS, RX_KINDS, type RxKind, SYSTEM_RECORDS } from "../../src/system/records.ts";
+import {
+  DRIVER_RECORDS,
+  directionsOf,
+  RX_KINDS,
+  type RxKind,
+  SYSTEM_RECORDS,
+} from "../../src/system/records.ts";
 import { XskSocket } from "../../src/system/xsk-socket.ts";
 
 const BURST = 32;
@@ -58,9 +64,9 @@ for (const dma of ["direct", "iommu-lazy"] as const) {
   for (const rx of RX_KINDS)
     benches.push(await make(Object.hasOwn(DRIVER_RECORDS, rx) ? rx : "i40e-6.1", "rx", dma, rx));
 }
-for (const [name, { application }] of Object.entries(SYSTEM_RECORDS)) {
-  if (application.kind === "none") continue;
-  for (const direction of ["tx", "rx"] as const) benches.push(await make(name, direction, "direct"));
+for (const record of Object.values(SYSTEM_RECORDS)) {
+  if (Object.hasOwn(DRIVER_RECORDS, record.name)) continue;
+  for (const direction of directionsOf(record)) benches.push(await make(record.name, direction, "direct"));
 }
 
 /** A program of the caller's: each burst is sent, and its chunks come back. */
