@@ -85,7 +85,15 @@ export class XskRing {
   }
 }
 
-/** The socket of one queue of a bench that was made with `program: "caller"`. */
+/**
+ * The socket of one queue of a bench that was made with `program: "caller"`.
+ *
+ * To send: write packets into chunks, `tx.reserve`, `tx.write`, `tx.submit`; `wake()` if `tx.needsWakeup`;
+ * `bench.moveSome(packets)` is the kernel's and the wire's turn; then the addresses of chunks that were sent are in
+ * `completion`. To receive: give chunks to `fill`, and after `bench.runSome(packets)` the packets are in `rx`. An address
+ * outside of the chunks, a wrong length or a chunk that the kernel has already is dropped and counted (`invalidAddresses`
+ * and the others of `PathCounters`).
+ */
 export class XskSocket {
   readonly chunkBytes: number;
   readonly chunks: number;
