@@ -269,6 +269,8 @@ export class DriverBench {
   #open(): void {
     for (const [index, port] of this.ports.entries()) {
       if (this.engine.wasm.portOpen(port) !== 0) continue;
+      // Those behind it have nothing to give back.
+      for (const half of [...this.#drivers.slice(index), ...this.#devices.slice(index)]) half.stop();
       this.close();
       throw new VringError("set-up", this.#setUpFailure(index));
     }
