@@ -143,6 +143,26 @@ describe.each(RING_FORMATS)("a guest behind a NIC that is passed through, %s", (
     expect(card.interface.outstanding).toBe(64);
   });
 
+  test("fills buffers in the order in which they were posted, though a NIC that had some ahead was unbound", async () => {
+    const used = async (rebinds: boolean): Promise<number[]> => {
+      const { engine, face, nic } = await guestRig({ format, device: { ahead: 4 } });
+      face.bind(SPLITTING);
+      if (rebinds) {
+        face.unbind();
+        face.bind(SPLITTING);
+      }
+      const written: number[] = [];
+      for (const frame of toGuest(300, 8)) {
+        nic.receive(frame);
+        written.push(Buffer.from(engine.bytes(engine.buffers.ptr, engine.buffers.bytes)).indexOf(frame));
+      }
+      return written;
+    };
+    const places = await used(false);
+    expect([new Set(places).size, places.includes(-1)]).toEqual([8, false]);
+    expect(await used(true)).toEqual(places);
+  });
+
   test("a reset of the device in the middle leaves nothing pinned, and the guest starts again", async () => {
     const { engine, guest, face, nic, driver } = await guestRig({ format });
     face.bind(SPLITTING);

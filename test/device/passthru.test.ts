@@ -314,6 +314,20 @@ describe("bind and unbind", () => {
   });
 });
 
+test("a handle of a packet that is forgotten is nobody's, even once its request is another's", async () => {
+  const { engine, face, nic, program } = await programRig({}, { passthru: { requests: 1 } });
+  face.bind(SPLITTING);
+  program.write(1, [engine.buffers.ptr, 2048]);
+  const [before] = nic.take();
+  face.forget();
+  program.write(2, [engine.buffers.ptr, 2048]);
+  const [now] = nic.take();
+  expect(nic.done([before.handle])).toBe(0);
+  expect([program.completions(), pinsLive(engine)]).toEqual([[], 1]);
+  expect(nic.done([now.handle])).toBe(1);
+  expect(program.completions().map(({ token }) => token)).toEqual([2]);
+});
+
 test("a refusal of the NIC's name has a text that says what is lacking", () => {
   expect(() =>
     negotiateRoom(
