@@ -8,7 +8,7 @@ import {
   type PathCounters,
 } from "../system/driver-bench.ts";
 import { leastElements } from "../system/driver-options.ts";
-import { elementsOf } from "../system/receive-buffers.ts";
+import { elementsOf, servesMany } from "../system/receive-buffers.ts";
 import { driverOf } from "../system/records.ts";
 import type { CaseLoop, CasePlan, Counted } from "./bench.ts";
 import { CompareFailure, CompareInputError } from "./errors.ts";
@@ -147,12 +147,16 @@ class SystemLoop implements CaseLoop {
     return this.#bench.engine;
   }
 
-  /** When a consumer holds packets, which pages are free goes by the passes before, and all else by that. */
+  /**
+   * When a consumer holds packets, which pages are free goes by the passes before, and all else by that. A buffer that
+   * serves many frames is posted again when it is used up, whatever pass that is in.
+   */
   slack(counter: string, expected: number): number {
-    const { settings } = this.#arm;
+    const { settings, record } = this.#arm;
     if (BY_PLACE.includes(counter)) return Number.POSITIVE_INFINITY;
-    const holds = settings.direction === "rx" && settings.hold !== 0;
-    return holds || GATHERED.includes(counter) ? ABOUT.share * expected + ABOUT.more : 0;
+    const goesOn =
+      settings.direction === "rx" && (settings.hold !== 0 || servesMany(settings.kind ?? record.rx.kind));
+    return goesOn || GATHERED.includes(counter) ? ABOUT.share * expected + ABOUT.more : 0;
   }
 
   run(passes: number): void {

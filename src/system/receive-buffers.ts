@@ -58,6 +58,11 @@ export function headroomOf(rx: Pick<RxPolicy, "kind" | "room">): number {
   return Math.max(HEADROOM[rx.kind], roomOf(rx).headroom);
 }
 
+/** Whether a buffer is for many frames. */
+export function servesMany(kind: RxKind): boolean {
+  return kind === "rx-streaming";
+}
+
 /** Kinds of which one buffer holds any frame. */
 const HOLDS_ANY: readonly RxKind[] = ["big", "rx-streaming"];
 
