@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Combination, LONG } from "./combinations.ts";
 import { expectEqualCounts, expectQuietLog, statistics } from "./guest-state.ts";
 import { Machine, type MachineOptions } from "./machine.ts";
-import { checksum, fetchFile, pktgen, serveFile } from "./traffic.ts";
+import { checksum, fetchFile, preparePktgen, sentByPktgen, serveFile, startPktgen } from "./traffic.ts";
 
 const RESETS = 20;
 /** Frames for which all of guest memory is compared. */
@@ -87,7 +87,9 @@ async function sendWithPktgen(
   settings: { bytes: number; burst: number; count: number },
 ): Promise<void> {
   const before = await machine.counters();
-  const { sent } = await pktgen(machine, settings);
+  await preparePktgen(machine, settings);
+  await startPktgen(machine);
+  const sent = await sentByPktgen(machine);
   expect(sent).toBeGreaterThanOrEqual(settings.count);
   const after = await machine.counters();
   // The guest may have looked for its neighbour in between.

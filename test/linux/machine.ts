@@ -149,12 +149,14 @@ export class Machine {
     return this.#call("strayWrites", { count, bytes }) as Promise<StrayWrites>;
   }
 
-  /** Nanoseconds a packet that the guest's interface received of `count`, sent in bursts of 32 as fast as they are taken. */
-  async receiveRate(count: number, bytes: number): Promise<number> {
-    const received = async () => Number(await this.run("cat /sys/class/net/eth0/statistics/rx_packets"));
-    const before = await received();
-    const milliseconds = (await this.#call("pour", { count, bytes })) as number;
-    return (milliseconds * 1e6) / ((await received()) - before);
+  /** Milliseconds of its process so far, all threads. */
+  processorTime(): Promise<number> {
+    return this.#call("processorTime") as Promise<number>;
+  }
+
+  /** Has `count` frames sent to the guest, in bursts of 32 as fast as they are taken. */
+  async pour(count: number, bytes: number): Promise<void> {
+    await this.#call("pour", { count, bytes });
   }
 
   async flood(frames: number, bytes: number, milliseconds: number): Promise<void> {
