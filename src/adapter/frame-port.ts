@@ -12,6 +12,9 @@ export class FramePort {
   readonly #ptr: number;
   readonly #bytes: number;
   readonly #most: number;
+  /** Where the device's records of frames begin, in words of the memory. */
+  readonly #receivedAt: number;
+  readonly #sentAt: number;
   #staged = 0;
   #used = 0;
   #memory: Uint8Array;
@@ -24,6 +27,8 @@ export class FramePort {
     this.#ptr = ptr;
     this.#bytes = bytes;
     this.#most = engine.limits.net?.records ?? 0;
+    this.#receivedAt = net.receivedAt;
+    this.#sentAt = net.sentAt;
     this.#memory = new Uint8Array(engine.memory.buffer);
   }
 
@@ -38,7 +43,7 @@ export class FramePort {
     const place = this.#ptr + this.#used;
     this.#bytesOfMemory.set(frame, place);
     const { u32 } = this.#engine;
-    const at = this.#net.receivedAt + this.#staged * NET_FRAME_WORDS;
+    const at = this.#receivedAt + this.#staged * NET_FRAME_WORDS;
     u32[at] = place;
     u32[at + 1] = frame.length;
     u32.fill(0, at + 2, at + NET_FRAME_WORDS);
@@ -68,7 +73,7 @@ export class FramePort {
   take(each: (frame: Uint8Array) => void): void {
     const net = this.#net;
     for (let count = net.transmit(); count > 0; count = net.transmit()) {
-      let at = net.sentAt;
+      let at = this.#sentAt;
       for (let k = 0; k < count; k++, at += NET_FRAME_WORDS) {
         // Whoever gets a frame may make the memory grow.
         const { u32 } = this.#engine;
@@ -86,7 +91,7 @@ export class FramePort {
   #keepFrom(first: number): void {
     if (first === 0) return;
     const { u32 } = this.#engine;
-    const start = this.#net.receivedAt;
+    const start = this.#receivedAt;
     const from = start + first * NET_FRAME_WORDS;
     const end = start + this.#staged * NET_FRAME_WORDS;
     const shift = u32[from] - this.#ptr;

@@ -117,6 +117,7 @@ export class NetworkCard {
   /** v86's name of the event that carries a frame of the guest's. A name put together for each would cost more than the copy. */
   readonly #sendEvent: string;
   readonly #id: number;
+  readonly #forgetPage: (ptr: number) => void;
   readonly #receiving = new Turn(() => this.#deliver());
   readonly #sending = new Turn(() => this.#send());
 
@@ -129,6 +130,7 @@ export class NetworkCard {
     engine.device(0).setWindow({ base: 0n, length: BigInt(length), offset: byteOffset });
     engine.device(0).logsPages = true;
     this.#written = new WrittenPages(engine, byteOffset, length);
+    this.#forgetPage = (ptr) => cpu.jit_dirty_cache(ptr - byteOffset, ptr - byteOffset + 4096);
     this.#net = new NetDevice(engine, {
       mac: this.mac,
       mtu: options.mtu,
@@ -243,9 +245,7 @@ export class NetworkCard {
 
   /** v86 keeps code that it has translated, and has not seen what we wrote. */
   #forgetCode(): void {
-    const cpu = this.#cpu;
-    const { offset } = this.engine.device(0).window;
-    this.#written.take((ptr) => cpu.jit_dirty_cache(ptr - offset, ptr - offset + 4096));
+    this.#written.take(this.#forgetPage);
   }
 }
 
