@@ -1,15 +1,21 @@
-// Copies by size: up to 64 bytes in a few moves without a loop, `memory.copy` above, where its call
+// Copies by size: up to 128 bytes in a few moves without a loop, `memory.copy` above, where its call
 // is paid for (measured in bench/copies.bench.ts). Regions must not overlap.
 
 /** Copies `bytes` from `from` to `to`. */
 export function copyBytes(to: u32, from: u32, bytes: u32): void {
-  if (bytes > 64) {
+  if (bytes > 128) {
     memory.copy(to, from, bytes);
     return;
   }
   // The moves from the end overlap those from the start, so that no rest is left.
   if (bytes >= 16) {
     const last = bytes - 16;
+    if (bytes > 64) {
+      v128.store(to, v128.load(from, 32), 32);
+      v128.store(to, v128.load(from, 48), 48);
+      v128.store(to + last - 48, v128.load(from + last - 48));
+      v128.store(to + last - 32, v128.load(from + last - 32));
+    }
     if (bytes > 32) {
       v128.store(to, v128.load(from, 16), 16);
       v128.store(to + last - 16, v128.load(from + last - 16));
