@@ -6,6 +6,7 @@ import { driverLines } from "./drivers.ts";
 import { CompilerMissing, compileNative, type NativeBuild, Twin } from "./native.ts";
 import { offloadLines } from "./offloads.ts";
 import { pageLines } from "./pages.ts";
+import { pathLines } from "./paths.ts";
 import { ageLines, ringSizeLines } from "./recycling.ts";
 import { ringLines } from "./rings.ts";
 import { tableLines } from "./tables.ts";
@@ -35,6 +36,7 @@ async function report({ compiler, full, bare, yardstick }: NativeBuild): Promise
   print(await tableLines(twin));
   print(await offloadLines(twin));
   print(await dmaLines());
+  print(await pathLines(twin));
   twin.close();
   print(await pageLines());
   print([await collectionLine()]);

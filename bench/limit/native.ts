@@ -66,6 +66,16 @@ export class Twin {
     return this.#ask(`round ${format} ${tables} ${n} ${passes}`);
   }
 
+  /** Nanoseconds a packet through a host that copies it, over `passes` passes of 1024 frames of `bytes`. */
+  host(format: RingFormat, direction: "tx" | "rx", bytes: number, passes: number): Promise<number> {
+    return this.#ask(`host ${format} ${direction} ${bytes} ${passes}`);
+  }
+
+  /** Nanoseconds for the copy of such a packet alone. */
+  hostCopies(format: RingFormat, direction: "tx" | "rx", bytes: number, passes: number): Promise<number> {
+    return this.#ask(`hostcopy ${format} ${direction} ${bytes} ${passes}`);
+  }
+
   /** Nanoseconds for a take and a give of `bytes` with nothing else live, over `count` of them. */
   tlsf(bytes: number, count: number): Promise<number> {
     return this.#ask(`tlsf ${bytes} ${count}`);

@@ -11,7 +11,7 @@
 
 // The memory, all from the start: at offset 0 nothing, because 0 means none.
 //
-//   0 | queue 0 | queue 1 | ... | spare | buffers of PASS packets
+//   0 | queue 0 | queue 1 | ... | spare | buffers of PASS packets | a host's (host.c)
 //
 // Each queue's part is laid out the same, so that a measurement does not depend on which came before:
 //
@@ -38,6 +38,7 @@ u8 memory[MEMORY_BYTES] __attribute__((aligned(4096)));
 
 const u32 spareControl = SPARE_PTR;
 const u32 spareRegion = SPARE_PTR + SPARE_BYTES;
+const u32 hostRegion = BUFFERS_PTR + PASS * MAX_SGS * ALIGNED_BYTES;
 
 /** Takes `bytes` from the next cache line on. */
 static u32 take(u32 *next, u32 bytes) {
@@ -69,36 +70,41 @@ static void stage(u32 stream, u32 sgs, bool aligned) {
 
 Loop loopInit(u32 index, Format format, Source source, u32 sgs, bool aligned) {
   const u32 start = QUEUES_PTR + index * QUEUE_BYTES;
-  u32 next = start;
   memset(memory + start, 0, QUEUE_BYTES);
+  const Loop loop = loopLay(start, format, source, sgs, RING_SIZE);
+  stage(loop.stream, sgs, aligned);
+  return loop;
+}
+
+Loop loopLay(u32 start, Format format, Source source, u32 sgs, u32 size) {
+  u32 next = start;
   Loop loop = {.format = format, .source = source, .sgs = sgs};
 
   const u32 device = take(&next, sizeof(Device));
   loop.driver = take(&next, format == SPLIT ? sizeof(SplitDriver) : sizeof(PackedDriver));
   loop.device = take(&next, format == SPLIT ? sizeof(SplitDevice) : sizeof(PackedDevice));
-  const u32 driverRecords = take(&next, RING_SIZE * sizeof(DriverRecord));
-  const u32 deviceRecords = take(&next, RING_SIZE * sizeof(PackedRecord));
-  const u32 stack = take(&next, sizeof(Stack) + RING_SIZE * 4);
+  const u32 driverRecords = take(&next, size * sizeof(DriverRecord));
+  const u32 deviceRecords = take(&next, size * sizeof(PackedRecord));
+  const u32 stack = take(&next, sizeof(Stack) + size * 4);
   const u32 heapControl = take(&next, tlsfControlBytes());
   loop.stream = take(&next, PASS * (u32)(sizeof(AddRecord) + sgs * sizeof(Segment)));
-  loop.popped = take(&next, POPPED_BYTES);
-  loop.poppedBytes = POPPED_BYTES;
+  loop.poppedBytes = POPPED_BYTES + (size - RING_SIZE) * (u32)sizeof(Segment);
+  loop.popped = take(&next, loop.poppedBytes);
   loop.reclaimed = take(&next, BATCH * sizeof(ReclaimRecord));
-  const u32 desc = take(&next, RING_SIZE * DESC_BYTES);
-  const u32 driverArea = take(&next, format == SPLIT ? splitAvailBytes(RING_SIZE) : EVENT_BYTES);
-  const u32 deviceArea = take(&next, format == SPLIT ? splitUsedBytes(RING_SIZE) : EVENT_BYTES);
-  const u32 tables = take(&next, RING_SIZE * MAX_SGS * DESC_BYTES);
-  const u32 heapBytes = tlsfRegionBytes(RING_SIZE, MAX_SGS * DESC_BYTES);
+  const u32 desc = take(&next, size * DESC_BYTES);
+  const u32 driverArea = take(&next, format == SPLIT ? splitAvailBytes(size) : EVENT_BYTES);
+  const u32 deviceArea = take(&next, format == SPLIT ? splitUsedBytes(size) : EVENT_BYTES);
+  const u32 tables = take(&next, size * MAX_SGS * DESC_BYTES);
+  const u32 heapBytes = tlsfRegionBytes(size, MAX_SGS * DESC_BYTES);
   const u32 heapRegion = take(&next, heapBytes);
   loop.heap = heapControl;
 
   AT(Device, device)->status = STATUS_DRIVER_OK;
   tlsfInit(heapControl, heapRegion, heapBytes);
-  stage(loop.stream, sgs, aligned);
 
   const Queue common = {
     .flags = QUEUE_F_EVENT_IDX | (source == TABLES_DIRECT ? 0 : QUEUE_F_INDIRECT),
-    .size = RING_SIZE,
+    .size = size,
     .device = device,
     .space = {.base = desc, .length = MEMORY_BYTES - desc, .delta = 0},
     .desc = desc,

@@ -31,6 +31,9 @@ typedef struct {
  */
 Loop loopInit(u32 index, Format format, Source source, u32 sgs, bool aligned);
 
+/** Lays a queue of `size` entries, and the place for a pass of packets, from `start` on, where all is 0. */
+Loop loopLay(u32 start, Format format, Source source, u32 sgs, u32 size);
+
 /** Drives one pass through the queue: add, publish, pop, mark used, publish, reclaim; how many came back. */
 u32 loopPass(const Loop *loop);
 
@@ -44,5 +47,8 @@ const char *loopCheck(const Loop *loop, u64 packets);
 extern const u32 spareControl;
 extern const u32 spareRegion;
 enum { SPARE_BYTES = 1 << 20 };
+
+/** From here to the end of the memory it is a host's. */
+extern const u32 hostRegion;
 
 #endif

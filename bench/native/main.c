@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "host.h"
 #include "loop.h"
 #include "offloads.h"
 
@@ -27,6 +28,12 @@ typedef struct {
 } Measured;
 
 static Measured queues[FORMATS][SOURCES][MAX_SGS][2];
+
+static struct {
+  bool made;
+  Host host;
+  u64 packets;
+} hosts[HOSTS];
 
 static double nanoseconds(void) {
   struct timespec now;
@@ -67,6 +74,27 @@ static double measureRound(Format format, Source source, u32 sgs, u32 passes, bo
   const char *wrong = loopCheck(&queue->loop, before + driven);
   if (wrong) fail(name, wrong);
   queue->packets = before + driven + PASS;
+  return spent / (double)driven;
+}
+
+/** Nanoseconds a packet over `passes` passes through a host, or of its copies alone. */
+static double measureHost(Format format, bool receives, u32 bytes, u32 passes, bool copiesOnly) {
+  const u32 index = hostIndex(format, receives, bytes);
+  if (!hosts[index].made) {
+    hosts[index].made = true;
+    hosts[index].host = hostInit(index, format, receives, bytes);
+    for (u32 i = 0; i < WARM_PASSES; i++) hosts[index].packets += hostPass(&hosts[index].host);
+  }
+  Host *host = &hosts[index].host;
+  u64 driven = 0;
+  const double start = nanoseconds();
+  for (u32 i = 0; i < passes; i++) driven += copiesOnly ? hostCopies(host) : hostPass(host);
+  const double spent = nanoseconds() - start;
+
+  if (driven != (u64)passes * PASS) fail("host", "packets did not come back");
+  if (!copiesOnly) hosts[index].packets += driven;
+  const char *wrong = hostCheck(host, hosts[index].packets);
+  if (wrong) fail("host", wrong);
   return spent / (double)driven;
 }
 
@@ -162,6 +190,17 @@ static const char *answer(char *line) {
     printf("%.4f\n", measureRound((Format)f, (Source)s, a, b, aligned));
     return NULL;
   }
+  char direction[16];
+  const bool isHost = sscanf(line, "host %15s %15s %u %u", format, direction, &a, &b) == 4;
+  if (isHost || sscanf(line, "hostcopy %15s %15s %u %u", format, direction, &a, &b) == 4) {
+    const int f = indexOf(formatNames, FORMATS, format);
+    if (f < 0) return "the format is split or packed";
+    if (strcmp(direction, "tx") && strcmp(direction, "rx")) return "the direction is tx or rx";
+    if (hostIndex((Format)f, false, a) >= HOSTS) return "bytes is 64 or 1518";
+    if (!b) return "passes is 1 or more";
+    printf("%.4f\n", measureHost((Format)f, !strcmp(direction, "rx"), a, b, !isHost));
+    return NULL;
+  }
   if (sscanf(line, "tlsf %u %u", &a, &b) == 2) {
     if (a > SPARE_BYTES / 2 || !b) return "bytes is at most 524288, count 1 or more";
     printf("%.4f\n", measureTlsf(a, b));
@@ -183,7 +222,8 @@ static const char *answer(char *line) {
     printf("%.4f\n", measureToeplitz(a, b));
     return NULL;
   }
-  return "a request is round <format> <source> <n> <passes> [aligned], tlsf <bytes> <count>, copy <bytes> <count>,"
+  return "a request is round <format> <source> <n> <passes> [aligned], host or hostcopy <format> <direction> <bytes> <passes>,"
+         " tlsf <bytes> <count>, copy <bytes> <count>,"
          " checksum <bytes> <count>, copychecksum <bytes> <count> or toeplitz <bytes> <count>";
 }
 
