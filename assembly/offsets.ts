@@ -292,8 +292,8 @@ export const IN_FLIGHT_LENT: u32 = offsetof<InFlight>("lent");
 export const IN_FLIGHT_FAIL_IN: u32 = offsetof<InFlight>("failIn");
 
 // Application, and what two kinds of it have beside
-/** Of the largest kind. */
-export const APPLICATION_BYTES: u32 = <u32>max(offsetof<PacketApp>(), offsetof<XskApp>());
+export const PACKET_APP_BYTES: u32 = offsetof<PacketApp>();
+export const XSK_APP_BYTES: u32 = offsetof<XskApp>();
 export const APP_KIND: u32 = offsetof<Application>("kind");
 export const APP_PLAYS: u32 = offsetof<Application>("plays");
 export const APP_FRAMES: u32 = offsetof<Application>("frames");

@@ -177,7 +177,9 @@ function planPorts(wasm: VringExports, limits: EngineLimits, take: Take): void {
   for (let i = 0; i < ports; i++) {
     take("private", `port ${i}`, wasm.portBytes());
     take("private", `port ${i} host path`, wasm.HOST_PATH_BYTES.value);
-    take("private", `port ${i} application`, wasm.APPLICATION_BYTES.value);
+    // Of any kind.
+    const application = Math.max(wasm.PACKET_APP_BYTES.value, wasm.XSK_APP_BYTES.value);
+    take("private", `port ${i} application`, application);
     take("private", `port ${i} numbers`, wasm.NUMBERS_BYTES.value);
     if (limits.copyJobs > 0)
       take(
