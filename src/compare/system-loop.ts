@@ -149,14 +149,16 @@ class SystemLoop implements CaseLoop {
 
   /**
    * When a consumer holds packets, which pages are free goes by the passes before, and all else by that. A buffer that
-   * serves many frames is posted again when it is used up, whatever pass that is in.
+   * serves many frames is posted again when it is used up, whatever pass that is in. What a host does with a packet goes by
+   * what the wire still has, which isn't the same at the start of every pass.
    */
   slack(counter: string, expected: number): number {
     const { settings, record } = this.#arm;
     if (BY_PLACE.includes(counter)) return Number.POSITIVE_INFINITY;
     const goesOn =
       settings.direction === "rx" && (settings.hold !== 0 || servesMany(settings.kind ?? record.rx.kind));
-    return goesOn || GATHERED.includes(counter) ? ABOUT.share * expected + ABOUT.more : 0;
+    const waits = "wireHolds" in record.host[settings.direction];
+    return goesOn || waits || GATHERED.includes(counter) ? ABOUT.share * expected + ABOUT.more : 0;
   }
 
   run(passes: number): void {
