@@ -49,6 +49,7 @@ const TESTS = {
   log: ["host/page-log"],
   suspend: ["device/suspend"],
   unpublished: ["conformance/queues"],
+  left: ["system/nothing-left"],
   soak: ["soak/soak"],
   order: ["wakeup/order", "conformance/barriers"],
 };
