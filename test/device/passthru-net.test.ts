@@ -218,6 +218,23 @@ describe.each(RING_FORMATS)("a guest behind a NIC that is passed through, %s", (
   });
 });
 
+test("a packet of more pages than may ever be pinned comes back, and those behind it go", async () => {
+  const { engine, face, nic, driver } = await guestRig({ device: { ahead: 1 } });
+  face.lockedPagesMost = 4;
+  face.bind(SPLITTING);
+  const queue = driver.queue(1);
+  if (queue === null) throw new Error("the queue is there");
+  const at = Math.ceil(engine.buffers.ptr / 4096) * 4096;
+  const pages = Array.from({ length: 5 }, (_, k) => ({ ptr: at + k * 4096, bytes: 1000 }));
+  queue.add({ token: 1, readable: pages });
+  queue.add({ token: 2, readable: pages.slice(0, 1) });
+  driver.publish(1);
+  expect(queue.reclaim().map(({ token }) => token)).toEqual([1]);
+  expect(nic.send()).toHaveLength(1);
+  expect(queue.reclaim().map(({ token }) => token)).toEqual([2]);
+  expect(face.counters()).toMatchObject({ refused: 1, headerCopyBytes: 128 });
+});
+
 describe("the log of written pages", () => {
   test.each([
     { name: "direct", asked: PLAIN },
