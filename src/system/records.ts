@@ -214,9 +214,24 @@ const passthru = { kind: "passthru", headerBytes: PASSTHRU_HEADER_BYTES, wireHol
 const direct: PassthruPath = { ...passthru, nic: { ...NIC_ROOM, packetSplit: false } };
 const split: PassthruPath = { ...passthru, nic: { ...NIC_ROOM, packetSplit: true } };
 
+/** Drivers that are about one direction only, and in the other are virtio-net again. */
+const ONE_WAY: Readonly<Record<string, readonly Direction[]>> = {
+  mergeable: ["rx"],
+  big: ["rx"],
+  "rx-streaming": ["rx"],
+  "tx-single": ["tx"],
+  "tx-bulk": ["tx"],
+  "tx-multi-packet": ["tx"],
+};
+
 /** Every system by name: those of section 5 of the list of systems, and the drivers. */
 export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
-  ...Object.fromEntries(Object.values(DRIVER_RECORDS).map((record) => [record.name, atNic(record)])),
+  ...Object.fromEntries(
+    Object.values(DRIVER_RECORDS).map((record) => [
+      record.name,
+      { ...atNic(record), directions: ONE_WAY[record.name] },
+    ]),
+  ),
   "qemu-virtio-net": {
     ...guest,
     name: "qemu-virtio-net",
