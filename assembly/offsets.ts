@@ -283,6 +283,7 @@ export const PINS_FAILURES: u32 = offsetof<Pins>("failures");
 export const HOST_COPY_ENGINE: u32 = offsetof<HostPath>("engine");
 export const HOST_ERRORS: u32 = offsetof<HostPath>("errors");
 export const COPY_ENGINE_SUBMITTED: u32 = offsetof<HostEngine>("submitted");
+export const COPY_ENGINE_DONE: u32 = offsetof<HostEngine>("done");
 export const COPY_ENGINE_POLLED: u32 = offsetof<HostEngine>("polled");
 export const COPY_ENGINE_FAIL_IN: u32 = offsetof<HostEngine>("failIn");
 export const COPY_ENGINE_PACKETS: u32 = offsetof<HostEngine>("count");

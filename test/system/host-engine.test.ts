@@ -181,6 +181,27 @@ describe.each(RING_FORMATS)("dma-engine on a %s ring", (format) => {
     },
   );
 
+  test("the engine does so many jobs in a turn, and has one turn a burst", async () => {
+    const bench = await engineBench({ direction: "tx", format, driver: engineOf(64, 2), bytes: 4000, sg: 2 });
+    for (let burst = 1; burst <= 3; burst++) {
+      bench.runSome(8);
+      expect(word(bench, jobsOf(bench), bench.engine.wasm.COPY_ENGINE_DONE)).toBe(2 * burst);
+    }
+    expectNothingLeft(bench);
+  });
+
+  test("a packet that meets a fault in the middle leaves no job", async () => {
+    const driver = { ...record, accessPlatform: true, tx: { ...record.tx, mapAt: "set-up" as const } };
+    const queues = [framesOf(9000, 1)];
+    const bench = await engineBench({ direction: "tx", format, driver, dma: "iommu-strict", sg: 4, queues });
+    const { wasm, u32 } = bench.engine;
+    // The last element of the mapped packet lies at a bus address that nothing is mapped at.
+    u32[(word(bench, bench.ports[0], wasm.PORT_STREAM) >>> 2) + 2 + 2 * 3] = 4096;
+    expect(() => bench.run(1)).toThrow(expect.objectContaining({ code: "dma-fault" }));
+    expect(word(bench, jobsOf(bench), wasm.COPY_ENGINE_SUBMITTED)).toBe(0);
+    expectNothingLeft(bench);
+  });
+
   test("broken by its driver with packets that wait, it has everything back", async () => {
     const bench = await engineBench({ direction: "tx", format, driver: engineOf(16, 2), sg: 2, bytes: 1000 });
     const { wasm, u32, base } = bench.engine;
