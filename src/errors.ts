@@ -55,7 +55,7 @@ export class QueueBrokenError extends VringError {
   readonly requirement: string;
   constructor(violation: number, queue: number, index: number) {
     const { code, requirement, text } = VIOLATIONS[violation];
-    super(code, `queue ${queue} is broken: ${text}, at ${index} (${requirement})`);
+    super(code, `queue ${queue} is broken: ${text}, at ${index}${requirement && ` (${requirement})`}`);
     this.queue = queue;
     this.index = index;
     this.requirement = requirement;

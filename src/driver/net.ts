@@ -136,6 +136,9 @@ export class NetDriver implements DriverKind {
   readonly ptr: number;
   readonly #options: NetDriverOptions;
   readonly #block: Block;
+  /** Looked up once: words of a queue's block, and where the first one says whether anything was added. */
+  readonly #queueWords: number;
+  readonly #addedAt: number;
   #core: DriverHost | null = null;
   #pairs = 1;
   #controlQueue = 2;
@@ -159,6 +162,9 @@ export class NetDriver implements DriverKind {
     const { wasm, limits } = engine;
     wasm.netDriverInit(this.ptr, net.pairs, limits.queueSize, net.records, net.frameBytes);
     this.#block.set(wasm.NET_DRIVER_OPTIONS.value, options.verify ? abi.NET_VERIFY : 0);
+    this.#queueWords = wasm.NET_DRIVER_QUEUE_BLOCK_BYTES.value >>> 2;
+    const queues = this.#block.get(wasm.NET_DRIVER_QUEUES.value);
+    this.#addedAt = (queues + wasm.NET_DRIVER_QUEUE_ADDED.value) >>> 2;
     this.commands = new NetCommands(this);
   }
 
@@ -531,11 +537,9 @@ export class NetDriver implements DriverKind {
 
   /** Shows the device what was added to the transmit (1) or the receive (0) queues. */
   #publish(direction: 0 | 1): void {
-    const { wasm, u32 } = this.engine;
-    const stride = wasm.NET_DRIVER_QUEUE_BLOCK_BYTES.value >>> 2;
-    const added = wasm.NET_DRIVER_QUEUE_ADDED.value;
-    let at = (this.#block.get(wasm.NET_DRIVER_QUEUES.value) + added) >>> 2;
-    for (let queue = 0; queue < 2 * this.#pairs; queue++, at += stride) {
+    const { u32 } = this.engine;
+    let at = this.#addedAt;
+    for (let queue = 0; queue < 2 * this.#pairs; queue++, at += this.#queueWords) {
       if ((queue & 1) !== direction || u32[at] === 0) continue;
       u32[at] = 0;
       this.#host.publish(queue);

@@ -11,13 +11,16 @@ function codes(prefix: string): [string, number][] {
   return Object.entries(abi).filter(([name]) => name.startsWith(prefix)) as [string, number][];
 }
 
+/** Streaming receive buffers are in no specification. */
+const OURS = ["E_STREAM_COMPLETION"];
+
 describe("codes", () => {
   it("every E_* code has a name, a requirement and a text, and no two share a name", () => {
     expect(codes("E_").length).toBe(Object.keys(VIOLATIONS).length);
     for (const [name, code] of codes("E_")) {
       expect(VIOLATIONS[code], name).toMatchObject({
         code: expect.stringMatching(/^[a-z-]+$/),
-        requirement: expect.stringMatching(/^[A-Z]-[DVB]-\d\d$/),
+        requirement: OURS.includes(name) ? "" : expect.stringMatching(/^[A-Z]-[DVB]-\d\d$/),
         text: expect.stringMatching(/^[^\n]+$/),
       });
     }
