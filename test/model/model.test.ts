@@ -15,7 +15,7 @@ import { MEMORIES, MODES, type Operation, operation, type Setup, SIZES, setup } 
 
 /** Operations of a run at the most, half of them in the mean; runs for each division of the halves. */
 const MOST_OPERATIONS = 800;
-const RUNS = 130;
+const RUNS = 90;
 const SEED = Number(process.env.VRING_SEED ?? 20260408);
 
 const TITLES = {

@@ -8,7 +8,15 @@ import {
   mostReceived,
   type PathCounters,
 } from "../../src/system/driver-bench.ts";
-import { DRIVER_RECORDS, type DriverRecord, RX_KINDS, type SystemRecord } from "../../src/system/records.ts";
+import {
+  type Direction,
+  DRIVER_RECORDS,
+  type DriverRecord,
+  directionsOf,
+  RX_KINDS,
+  SYSTEM_RECORDS,
+  type SystemRecord,
+} from "../../src/system/records.ts";
 import { wasmModule } from "./engine.ts";
 
 /** Kinds of receive buffer that every driver can have: each buffer holds a frame. */
@@ -138,4 +146,9 @@ export class Knobs {
   failMap(count: number): void {
     this.#bench.engine.devices[0].dma.failIn(count);
   }
+}
+
+/** Names of the drivers that are about a direction. */
+export function driversOf(direction: Direction): string[] {
+  return Object.keys(DRIVER_RECORDS).filter((name) => directionsOf(SYSTEM_RECORDS[name]).includes(direction));
 }

@@ -3,11 +3,12 @@ import { describe, expect, it } from "vitest";
 import type { DmaBackend } from "../../src/names.ts";
 import { RING_FORMATS } from "../../src/names.ts";
 import type { PathCounters } from "../../src/system/driver-bench.ts";
-import { DRIVER_RECORDS, type RxKind } from "../../src/system/records.ts";
+import type { RxKind } from "../../src/system/records.ts";
 import {
   type BenchOptions,
   digestOf,
   driverBench,
+  driversOf,
   framesOf,
   PLAIN_KINDS,
   ratesOf,
@@ -163,7 +164,7 @@ describe.each(BACKENDS)("receive through %s", (dma) => {
       async (rx) => {
         const frames = framesOf(600, 700);
         const queues = [frames.slice(0, 400), frames.slice(400), []];
-        for (const driver of Object.keys(DRIVER_RECORDS)) {
+        for (const driver of driversOf("rx")) {
           await received({ ...at, driver, rx, queues, hold: 300, drop: "random", ringSize: 64 }, (bench) => {
             bench.run(2);
             expect(bench.digests()).toEqual(queues.map(digestOf));
