@@ -74,7 +74,7 @@ export interface DriverBenchOptions {
   tables?: TableSource;
   /** Most elements of a cached table. Default 4. */
   threshold?: number;
-  /** Buffers mapped at set-up, transmit: their cached tables are, too (ours). Default false. */
+  /** Buffers mapped at set-up, transmit: their cached tables are, too (ours). Default: the record's. */
   tablesMapped?: boolean;
   /** What the device moves of a frame: what the driver reads itself, the header, or all. Default `copy`. */
   touch?: "none" | "header" | "copy";
@@ -217,7 +217,7 @@ export function resolveOptions(options: DriverBenchOptions): DriverSettings {
     format: options.format ?? "split",
     tables,
     threshold: options.threshold ?? 4,
-    tablesMapped: options.tablesMapped ?? false,
+    tablesMapped: options.tablesMapped ?? record.tx.tablesMapped ?? false,
     touch: options.touch ?? "copy",
     traceOps: options.traceOps ?? 0,
     poolBytes: options.poolBytes ?? 0,

@@ -15,6 +15,8 @@ const txPolicy = object({
   /** `transmit`: every element of every packet. `set-up`: buffers once; a packet costs one sync for device. */
   mapAt: oneOf("transmit", "set-up"),
   reclaim: oneOf(...RECLAIM_AT),
+  /** `set-up`: whether the cached tables are mapped then, too (ours); else a table costs a mapping a packet. Default false. */
+  tablesMapped: v.optional(yesOrNo()),
   /** Transmit pauses while fewer descriptors than that are free. */
   stopBelow: whole(0, VIRTQ_MAX_SIZE),
   /** A packet of more elements is copied into one buffer first; 0: never. */

@@ -289,6 +289,8 @@ export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
   },
   "sriov-vf": {
     ...DRIVER_RECORDS.premapped,
+    // All of the guest's memory is mapped before the guest runs, tables included.
+    tx: { ...DRIVER_RECORDS.premapped.tx, tablesMapped: true },
     rx: anyFrame(DRIVER_RECORDS.premapped.rx),
     name: "sriov-vf",
     about: "a virtual function reads and writes the guest's memory itself, through the IOMMU",
