@@ -7,6 +7,7 @@
 //   dirty   | a bit for each page that hardware wrote while it was pinned (set_page_dirty), until somebody takes it
 
 import { OK, PAGE_SIZE, PIN_E_INJECTED, PIN_E_LIMIT, PIN_E_RANGE } from "../abi";
+import { pageLogMark } from "./page-log";
 
 const PAGE_BITS: u32 = 12;
 
@@ -106,13 +107,7 @@ export function unpin(pins: Pins, ptr: u32, bytes: u32): void {
 
 /** Marks the pages of [ptr, ptr + bytes) dirty: pinned ones, once hardware has written to them. */
 export function pinsMarkDirty(pins: Pins, ptr: u32, bytes: u32): void {
-  if (!bytes || !pinnable(pins, ptr, bytes)) return;
-  const first = (ptr - pins.base) >> PAGE_BITS;
-  const end = first + pagesTouched(ptr, bytes);
-  for (let page = first; page < end; page++) {
-    const at = pins.dirty + ((page >> 5) << 2);
-    store<u32>(at, load<u32>(at) | (1 << (page & 31)));
-  }
+  if (pinnable(pins, ptr, bytes)) pageLogMark(pins.dirty, ptr - pins.base, bytes);
 }
 
 /** Whether [ptr, ptr + bytes) lies where pages can be pinned. */

@@ -16,6 +16,7 @@ import {
 } from "../abi";
 import { dmaSyncForCpu, dmaSyncForDevice } from "../dma/dma";
 import { traceOp } from "../mem/trace";
+import { ETHERNET_BYTES } from "../net/protocols";
 import { consumerReleases } from "../rx/consumer";
 import { gather, Packet, RxRing, takeFromTop, waitOnTop } from "../rx/rx-ring";
 import { Application, Frame, lend, takeHome } from "./app";
@@ -29,9 +30,6 @@ import { PacketApp, packetInit } from "./packet-ring";
 import { Port } from "./port";
 import { xskProgramBegins, xskProgramDropsAll, xskProgramReceives } from "./xsk-program";
 import { ringsInit, setAsleep, XskApp } from "./xsk-ring";
-
-/** ETH_HLEN: no frame is shorter. */
-const LEAST_FRAME: u32 = 14;
 
 @inline
 function hasPacketRing(app: Application): bool {
@@ -87,7 +85,7 @@ function show(app: Application, frame: Frame, bytes: u32): bool {
 export function appReceives(port: Port, frame: Frame, written: u32): void {
   const app = port.app;
   const rx = port.rx;
-  if (written < port.headerBytes + LEAST_FRAME) {
+  if (written < port.headerBytes + ETHERNET_BYTES) {
     port.dropsTooShort++;
     giveEmpty(app, rx, frame);
     return;

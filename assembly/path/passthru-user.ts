@@ -12,6 +12,7 @@ import {
   SEGMENT,
 } from "../abi";
 import { copyBytes } from "../mem/copy";
+import { ETHERNET_BYTES } from "../net/protocols";
 import {
   DONE_READS,
   DONE_WRITES,
@@ -32,9 +33,6 @@ import {
 } from "./passthru";
 import { fillRead, nicAsks, passFrame, splitBytes, splitHead } from "./passthru-read";
 import { copyHeaders, fillWrite, queueWrite, retryWrites } from "./passthru-write";
-
-/** ETH_HLEN: no frame is shorter. */
-const LEAST_FRAME: u32 = 14;
 
 /** Takes the elements of a request: OK, or why it can't be. */
 function fill(p: Passthru, request: Request, reads: bool, counts: u32, segment: u32): u32 {
@@ -185,7 +183,7 @@ export function passthruArrive(ptr: u32, records: u32, count: u32): u32 {
 
 /** Whether a frame is the user's: while a NIC is bound, all are, or those to its address and to groups. */
 function takesFrame(p: Passthru, frame: u32, bytes: u32): bool {
-  if (!p.bound || bytes < LEAST_FRAME) return false;
+  if (!p.bound || bytes < ETHERNET_BYTES) return false;
   if (!p.filters || load<u8>(frame) & 1) return true;
   return load<u32>(frame) == p.macLow && <u32>load<u16>(frame, 4) == p.macHigh;
 }

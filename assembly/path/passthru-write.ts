@@ -16,6 +16,7 @@ import {
 } from "../abi";
 import { copyBytes } from "../mem/copy";
 import { pinnable } from "../mem/pins";
+import { ETHERNET_BYTES } from "../net/protocols";
 import {
   AT_NIC,
   addSegment,
@@ -35,9 +36,6 @@ import {
   WRITES_WAITING,
 } from "./passthru";
 
-/** ETH_HLEN: no frame is shorter. */
-const LEAST_FRAME: u32 = 14;
-
 /** Takes the elements of a frame's payload: OK, or why the frame can't be. */
 export function fillWrite(p: Passthru, request: Request, segment: u32, count: u32): u32 {
   let total: u64 = 0;
@@ -47,7 +45,7 @@ export function fillWrite(p: Passthru, request: Request, segment: u32, count: u3
     if (!pinnable(p.host.pins, load<u32>(at), bytes)) return PASSTHRU_E_RANGE;
     total += bytes;
   }
-  if (total < p.headerBytes + LEAST_FRAME) return PASSTHRU_E_TOO_SHORT;
+  if (total < p.headerBytes + ETHERNET_BYTES) return PASSTHRU_E_TOO_SHORT;
   if (total > <u64>p.headerBytes + p.frameMost) return PASSTHRU_E_TOO_LONG;
   const frameBytes = <u32>total - p.headerBytes;
   request.headBytes = p.headerBytes + min(p.headerMost, frameBytes);

@@ -21,6 +21,7 @@ import {
   SEGMENT,
 } from "../abi";
 import { traceOp } from "../mem/trace";
+import { ETHERNET_BYTES } from "../net/protocols";
 import { isLive } from "../ring/queue";
 import { bigNext } from "../rx/big";
 import { consumerDropAll, consumerPacket, consumerTakes } from "../rx/consumer";
@@ -52,9 +53,6 @@ import {
   traceReclaim,
 } from "./port";
 import { pollStream, streamSends } from "./stream";
-
-/** ETH_HLEN: no frame is shorter. */
-const LEAST_FRAME: u32 = 14;
 
 /** One burst of at most `port.left` frames; how many the wire sent, and 0 once the queue is broken. */
 export function receiveBurst(port: Port): u32 {
@@ -194,7 +192,7 @@ function receive(port: Port, kind: u32, record: u32, left: u32): u32 {
     appReceives(port, changetype<Frame>(buffer), written);
     return 1;
   }
-  if (written < port.headerBytes + LEAST_FRAME) {
+  if (written < port.headerBytes + ETHERNET_BYTES) {
     port.dropsTooShort++;
     rxReturn(rx, buffer);
     return 1;

@@ -16,6 +16,7 @@ import {
   TOUCH_COPY,
 } from "../abi";
 import { traceOp } from "../mem/trace";
+import { ETHERNET_BYTES } from "../net/protocols";
 import { writableBytes } from "../net/queue";
 import { bufferWrite } from "../ring/access";
 import { breakQueue } from "../ring/queue";
@@ -37,9 +38,6 @@ import { countCpuCopy } from "./copies";
 import { copySource } from "./host-copy";
 import { MOVE_WIRE, placeBegin, placeEnd, placePop, placeUse } from "./place-frame";
 import { driverReclaim, hostOf, Port, traceReclaim } from "./port";
-
-/** ETH_HLEN: no frame is shorter. */
-const LEAST_FRAME: u32 = 14;
 
 /** The device's side: `count` frames into as many strides as there are; how many are dealt with, placed or dropped. */
 export function streamSends(port: Port, count: u32): u32 {
@@ -137,7 +135,7 @@ export function pollStream(port: Port): void {
 /** The device completed a frame of `written` bytes, header included, at `place`. */
 @inline
 function receiveFrame(port: Port, place: u32, written: u32): void {
-  if (written < port.headerBytes + LEAST_FRAME) {
+  if (written < port.headerBytes + ETHERNET_BYTES) {
     port.dropsTooShort++;
     return;
   }

@@ -1,4 +1,5 @@
 /** What drivers' buffer policies cost beside each other: published, without a bar. */
+
 import { readFile } from "node:fs/promises";
 import { perPacket, ratio } from "../../src/compare/report/format.ts";
 import { type CaseResult, isSystemCase, type SystemCounters } from "../../src/compare/result.ts";
@@ -6,6 +7,7 @@ import { type CompareOptions, compare } from "../../src/compare/runner.ts";
 import { DMA_BACKENDS, type DmaBackend } from "../../src/names.ts";
 import { fixedTraffic } from "../../src/net/traffic.ts";
 import { type Direction, systemsNamed } from "../../src/system/records.ts";
+import { ONE_DRIVER_CASE } from "../one-driver-case.ts";
 
 const FRAMES = [64, 1518];
 const PACKETS = 1020;
@@ -59,21 +61,7 @@ async function lazyLines(frame: number, direction: Direction): Promise<string[]>
 
 async function run(changes: Partial<CompareOptions>, frames = FRAMES): Promise<CaseResult[]> {
   const options = {
-    as: "drivers",
-    leaveOut: false,
-    rxKinds: [],
-    holds: [0],
-    drop: "in-order",
-    socket: false,
-    queueCounts: [1],
-    rings: ["split"],
-    ringSizes: [256],
-    batches: [32],
-    touches: ["copy"],
-    sgs: [2],
-    tables: ["heap"],
-    thresholds: [4],
-    traceOps: 0,
+    ...ONE_DRIVER_CASE,
     rounds: 21,
     timeMs: 20,
     align: false,

@@ -111,6 +111,8 @@ const driver = {
   driver: v.optional(line()),
   /** One line for lists. */
   about: line(),
+  /** The directions that it is about; default: both. */
+  directions: v.optional(someOf(...DIRECTIONS)),
   /** Bytes in front of every frame that the device reads or writes (5.1.9, virtio_net_hdr), or none. */
   headerBytes: number(0, VIRTIO_NET_HDR_SIZE),
   /** Whether packets of two and more elements take an indirect table. */
@@ -126,8 +128,6 @@ export const systemRecord = object({
   ...driver,
   /** Whether the driver maps (VIRTIO_F_ACCESS_PLATFORM). Without, it hands out physical addresses. */
   accessPlatform: yesOrNo(),
-  /** The directions that it is about; default: both. */
-  directions: v.optional(someOf(...DIRECTIONS)),
   /** The backend that the system is known with. */
   dma: oneOf(...(Object.keys(DMA_BACKENDS) as DmaBackend[])),
   application,

@@ -141,6 +141,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     ...virtioNet,
     name: "mergeable",
     driver: "mergeable",
+    directions: ["rx"],
     about: "virtio-net with MRG_RXBUF: buffers of half a page, of which a long frame takes several",
     rx: { ...virtioNet.rx, kind: "mergeable", mergeable: true },
   },
@@ -148,6 +149,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     ...virtioNet,
     name: "big",
     driver: "big",
+    directions: ["rx"],
     about: "virtio-net that takes 64 KiB without MRG_RXBUF: 18 pages in 19 elements for each buffer",
     // virtio_net.c: add_recvbuf_big.
     rx: { ...virtioNet.rx, kind: "big" },
@@ -156,6 +158,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     ...premapped,
     name: "rx-streaming",
     driver: "rx-streaming",
+    directions: ["rx"],
     about:
       "large buffers of 64 strides, mapped at set-up, of which a frame takes one or more: a rule of ours",
     rx: { ...premapped.rx, kind: "rx-streaming" },
@@ -164,6 +167,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     ...virtioNet,
     name: "tx-single",
     driver: "tx-single",
+    directions: ["tx"],
     about: "virtio-net without EVENT_IDX that shows each packet on its own: a doorbell for each",
     eventIdx: false,
     tx: { ...virtioNet.tx, publish: 1 },
@@ -172,6 +176,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     ...virtioNet,
     name: "tx-bulk",
     driver: "tx-bulk",
+    directions: ["tx"],
     about: 'virtio-net without EVENT_IDX, with "more to come" until the last: a doorbell for a burst',
     eventIdx: false,
   },
@@ -179,6 +184,7 @@ export const DRIVER_RECORDS: Readonly<Record<string, DriverRecord>> = {
     ...virtioNet,
     name: "tx-multi-packet",
     driver: "tx-multi-packet",
+    directions: ["tx"],
     about: "the same with up to 8 packets of at most 256 bytes in one buffer, a rule of ours",
     eventIdx: false,
     tx: { ...virtioNet.tx, pack: { packets: 8, bytes: 256 } },
@@ -214,24 +220,9 @@ const passthru = { kind: "passthru", headerBytes: PASSTHRU_HEADER_BYTES, wireHol
 const direct: PassthruPath = { ...passthru, nic: { ...NIC_ROOM, packetSplit: false } };
 const split: PassthruPath = { ...passthru, nic: { ...NIC_ROOM, packetSplit: true } };
 
-/** Drivers that are about one direction only, and in the other are virtio-net again. */
-const ONE_WAY: Readonly<Record<string, readonly Direction[]>> = {
-  mergeable: ["rx"],
-  big: ["rx"],
-  "rx-streaming": ["rx"],
-  "tx-single": ["tx"],
-  "tx-bulk": ["tx"],
-  "tx-multi-packet": ["tx"],
-};
-
 /** Every system by name: those of section 5 of the list of systems, and the drivers. */
 export const SYSTEM_RECORDS: Readonly<Record<string, SystemRecord>> = {
-  ...Object.fromEntries(
-    Object.values(DRIVER_RECORDS).map((record) => [
-      record.name,
-      { ...atNic(record), directions: ONE_WAY[record.name] },
-    ]),
-  ),
+  ...Object.fromEntries(Object.values(DRIVER_RECORDS).map((record) => [record.name, atNic(record)])),
   "qemu-virtio-net": {
     ...guest,
     name: "qemu-virtio-net",

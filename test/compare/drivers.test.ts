@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { ONE_DRIVER_CASE } from "../../bench/one-driver-case.ts";
 import type { Comparison, SystemCaseResult } from "../../src/compare/result.ts";
 import { type CompareHooks, type CompareOptions, compare } from "../../src/compare/runner.ts";
 import type { Engine } from "../../src/engine.ts";
@@ -27,23 +28,9 @@ async function run(
 ): Promise<DriverComparison> {
   const options = {
     systems: systemsNamed("virtio-net", "i40e"),
-    as: "drivers",
-    leaveOut: false,
+    ...ONE_DRIVER_CASE,
     dmas: ["direct"],
     directions: ["tx", "rx"],
-    rxKinds: [],
-    holds: [0],
-    drop: "in-order",
-    socket: false,
-    queueCounts: [1],
-    rings: ["split"],
-    ringSizes: [256],
-    batches: [32],
-    touches: ["copy"],
-    sgs: [2],
-    tables: ["heap"],
-    thresholds: [4],
-    traceOps: 0,
     rounds: 1,
     timeMs: 1,
     align: false,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ONE_DRIVER_CASE } from "../../bench/one-driver-case.ts";
 import { CompareInputError } from "../../src/compare/errors.ts";
 import { planSystemArms, type SystemArm, type SystemDimensions } from "../../src/compare/system-arms.ts";
 import { fixedTraffic, imixTraffic, type Traffic } from "../../src/net/traffic.ts";
@@ -10,23 +11,9 @@ const IMIX = imixTraffic({ count: 12, seed: 1 });
 function plan(changes: Partial<SystemDimensions> = {}, traffics: Traffic[] = [SMALL]): SystemArm[] {
   return planSystemArms(traffics, {
     systems: systemsNamed("virtio-net", "i40e"),
-    as: "drivers",
-    leaveOut: false,
+    ...ONE_DRIVER_CASE,
     dmas: ["direct"],
     directions: ["tx", "rx"],
-    rxKinds: [],
-    holds: [0],
-    drop: "in-order",
-    socket: false,
-    queueCounts: [1],
-    rings: ["split"],
-    ringSizes: [256],
-    batches: [32],
-    touches: ["copy"],
-    sgs: [2],
-    tables: ["heap"],
-    thresholds: [4],
-    traceOps: 0,
     ...changes,
   });
 }

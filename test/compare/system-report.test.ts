@@ -1,5 +1,6 @@
 import { parseHTML } from "linkedom";
 import { beforeAll, describe, expect, test } from "vitest";
+import { ONE_DRIVER_CASE } from "../../bench/one-driver-case.ts";
 import { conclude } from "../../src/compare/report/conclusion.ts";
 import { toHtml } from "../../src/compare/report/html.ts";
 import { toJson } from "../../src/compare/report/json.ts";
@@ -20,23 +21,9 @@ async function comparisonOf(names: readonly string[], as: "systems" | "drivers" 
   return compare(
     [fixedTraffic(256, { count: 64, seed: 1 })],
     {
-      ...{
-        systems: systemsNamed(...names),
-        as,
-        leaveOut: true,
-        dmas: [],
-        directions: ["tx", "rx"],
-      },
-      ...{
-        rxKinds: [],
-        holds: [0],
-        drop: "in-order",
-        socket: false,
-        queueCounts: [1],
-        rings: ["split"],
-        ringSizes: [256],
-      },
-      ...{ batches: [32], touches: ["none"], sgs: [2], tables, thresholds: [4], traceOps: 0 },
+      ...ONE_DRIVER_CASE,
+      ...{ systems: systemsNamed(...names), as, leaveOut: true, dmas: [], directions: ["tx", "rx"] },
+      ...{ touches: ["none"], tables },
       ...{ rounds: 3, timeMs: 1, align: false },
     },
     { machine: { node: "n", v8: "v", cpu: "c", cores: 1 }, module: await wasmModule("vring") },

@@ -113,7 +113,7 @@ export const driverView: View = {
     figure("faults", "faults", ({ counters }) => perPacket(counters.faults)),
   ],
   counters: counterColumns(DRIVER_COUNTERS),
-  baselineName,
+  baselineName: baselineNameIn([dma, direction]),
   concludes: (c) => (isSystemCase(c) ? `${DIRECTION[c.direction]}, ${c.system}` : null),
   telling: () => true,
   shortId: own((c) => c.id.replace(`${c.system}/`, "").replace(`/${c.direction}`, "")),
@@ -166,19 +166,19 @@ function byBackend(cases: CaseResult[]): Group[] {
   return groupUnder(varies(cases, frame) ? [dma, direction, frame] : [dma, direction], cases);
 }
 
-/** The baseline's driver when every case is compared with that driver's in its own place, else the one case's id. */
-function baselineName(all: CaseResult[], cases: CaseResult[]): string {
-  const ids = [...new Set(cases.map((c) => c.ratio.baseline))];
-  const baselines = all.filter(({ id }) => ids.includes(id)).filter(isSystemCase);
-  const drivers = new Set(baselines.map(({ system }) => system));
-  const inPlace = cases.every((c) => {
-    const baseline = baselines.find(({ id }) => id === c.ratio.baseline);
-    return (
-      baseline !== undefined && dma.text(c) === baseline.dma && direction.text(c) === direction.text(baseline)
-    );
-  });
-  if (drivers.size === 1 && inPlace) return baselines[0].system;
-  return ids.length === 1 ? ids[0] : "the baseline";
+/** The baseline's system when every case is compared with it in its own place, else the one case's id. */
+export function baselineNameIn(places: readonly Dimension[]): View["baselineName"] {
+  return (all, cases) => {
+    const ids = [...new Set(cases.map((c) => c.ratio.baseline))];
+    const found = all.filter(({ id }) => ids.includes(id));
+    const systems = new Set(found.map(own(({ system }) => system)));
+    const inPlace = cases.every((c) => {
+      const baseline = found.find(({ id }) => id === c.ratio.baseline);
+      return baseline !== undefined && places.every(({ text }) => text(baseline) === text(c));
+    });
+    if (systems.size === 1 && inPlace) return [...systems][0];
+    return ids.length === 1 ? ids[0] : "the baseline";
+  };
 }
 
 function hitRate({ counters: { iotlbHits, iotlbMisses } }: SystemCaseResult): string {

@@ -1,6 +1,7 @@
 /** How the reports show cases of whole systems: who copies what of a packet, and what that costs. */
 import type { CaseResult, CopyCounters, SystemCaseResult } from "../result.ts";
 import {
+  baselineNameIn,
   counterColumns,
   DIRECTION,
   DRIVER_COUNTERS,
@@ -66,7 +67,7 @@ export const systemView: View = {
     figure("bells", "doorbells", ({ counters }) => perPacket(counters.doorbells)),
   ],
   counters: counterColumns({ ...COPY_COUNTERS, ...DRIVER_COUNTERS }),
-  baselineName,
+  baselineName: baselineNameIn([direction]),
   concludes: own((c) => `${DIRECTION[c.direction]}, ${c.system}`),
   telling: () => true,
   shortId: own((c) => without(rowName(c), c.system) || String(c.frame)),
@@ -100,17 +101,4 @@ function copier({ counters }: SystemCaseResult): string {
 
 function byDirection(cases: CaseResult[]): Group[] {
   return groupUnder(varies(cases, frame) ? [direction, frame] : [direction], cases);
-}
-
-/** The baseline's system when every case is compared with it in its own direction, else the one case's id. */
-function baselineName(all: CaseResult[], cases: CaseResult[]): string {
-  const ids = [...new Set(cases.map((c) => c.ratio.baseline))];
-  const found = all.filter(({ id }) => ids.includes(id));
-  const systems = new Set(found.map(own(({ system }) => system)));
-  const inPlace = cases.every((c) => {
-    const baseline = found.find(({ id }) => id === c.ratio.baseline);
-    return baseline !== undefined && direction.text(baseline) === direction.text(c);
-  });
-  if (systems.size === 1 && inPlace) return [...systems][0];
-  return ids.length === 1 ? ids[0] : "the baseline";
 }
