@@ -1,8 +1,5 @@
-// npm run bench:v86 [-- --rounds N] [-- --packets N] [-- --queues-only] [-- --no-tcp] [-- --processor-time]: our network
-// card in v86 beside v86's own. Needs a build; the guest is made of Debian's packages (test/guest).
-//
-// --processor-time counts what the emulators' processes get of the processors in place of what a clock shows, and leaves
-// pings out: for a machine that has more to do.
+// npm run bench:v86 [-- --rounds N] [-- --packets N] [-- --queues-only] [-- --no-tcp]: our network card in v86 beside
+// v86's own. Needs a build; the guest is made of Debian's packages (test/guest).
 import { buildGuest, GuestUnavailable } from "../test/guest/build.mjs";
 import { runBench } from "./bundle-bench.mjs";
 

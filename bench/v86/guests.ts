@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Machine } from "../../test/linux/machine.ts";
-import { FILE_MB, preparePktgen, sentByPktgen, serveFile, startPktgen } from "../../test/linux/traffic.ts";
+import { preparePktgen, sentByPktgen, startPktgen } from "../../test/linux/traffic.ts";
 
 export type Nic = "vring" | "v86";
 
@@ -19,116 +19,127 @@ export interface Guests {
   end(): void;
 }
 
-export interface GuestOptions {
-  packets: number;
-  tcp: boolean;
-  /** Time is what the emulators' processes got of the processors, on a machine that has more to do. */
-  processorTime: boolean;
+/** Of a round of TCP. */
+const MEGABYTES = 100;
+const PORT = 5000;
+
+/** A guest with each card, which stands still while the other one is measured. */
+export async function openSingle(packets: number): Promise<Guests> {
+  const guests: Machine[] = [];
+  return open(guests, async () => {
+    const boot = async (nic: Nic) => {
+      const machine = await Machine.boot({ nic });
+      guests.push(machine);
+      await machine.ping(1, 64);
+      await machine.pause();
+      return machine;
+    };
+    const byNic = { vring: await boot("vring"), v86: await boot("v86") };
+    return [...sendCases(byNic, packets), ...receiveCases(byNic, packets), ...pingCases(byNic)];
+  });
 }
 
-const FILE_BYTES = FILE_MB << 20;
+/** Two guests with each card, wired back to back. */
+export async function openPairs(): Promise<Guests> {
+  const guests: Machine[] = [];
+  return open(guests, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "vring-bench-"));
+    const pair = async (nic: Nic) => {
+      const machines = await Promise.all([Machine.boot({ nic }), Machine.boot({ nic, ip: 3 })]);
+      guests.push(...machines);
+      await Machine.wire(machines[0], machines[1], join(folder, nic));
+      for (const machine of machines) {
+        const source = `dd if=/dev/zero bs=64k count=${MEGABYTES * 16}`;
+        await machine.run(`(nc -ll -p ${PORT} -e ${source} < /dev/null > /dev/null 2>&1 &)`);
+        await machine.pause();
+      }
+      return machines;
+    };
+    const pairs = { vring: await pair("vring"), v86: await pair("v86") };
+    rmSync(folder, { recursive: true });
+    return tcpCases(pairs);
+  });
+}
 
-/** Boots a guest with each card, and a pair with each for TCP if that is asked for. */
-export async function openGuests({ packets, tcp, processorTime }: GuestOptions): Promise<Guests> {
-  const clock = processorTime ? processorTimeOf : wallTime;
-  const alone = { vring: await Machine.boot({ nic: "vring" }), v86: await Machine.boot({ nic: "v86" }) };
-  const machines: Machine[] = Object.values(alone);
+async function open(guests: Machine[], cases: () => Promise<GuestCase[]>): Promise<Guests> {
   const end = () => {
-    for (const machine of machines) machine.end();
+    for (const guest of guests) guest.end();
   };
   try {
-    for (const machine of machines) await machine.ping(1, 64);
-    const cases = [...sendCases(alone, packets, clock), ...receiveCases(alone, packets, clock)];
-    if (!processorTime) cases.push(...pingCases(alone));
-    if (tcp) cases.push(...(await tcpCases(machines, clock)));
-    return { cases, end };
+    return { cases: await cases(), end };
   } catch (error) {
     end();
     throw error;
   }
 }
 
-/** Nanoseconds that `work` takes on these machines. */
-type Clock = (machines: Machine[], work: () => Promise<void>) => Promise<number>;
+/** What `work` says; only these guests run meanwhile. */
+async function running<T>(guests: Machine[], work: () => Promise<T>): Promise<T> {
+  for (const guest of guests) await guest.resume();
+  const result = await work();
+  for (const guest of guests) await guest.pause();
+  return result;
+}
 
-const wallTime: Clock = async (_machines, work) => {
+async function nanoseconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();
   return (performance.now() - start) * 1e6;
-};
+}
 
-const processorTimeOf: Clock = async (machines, work) => {
-  const taken = async () =>
-    (await Promise.all(machines.map((machine) => machine.processorTime()))).reduce((sum, ms) => sum + ms, 0);
-  const before = await taken();
-  await work();
-  return ((await taken()) - before) * 1e6;
-};
-
-function sendCases(guests: Record<Nic, Machine>, packets: number, clock: Clock): GuestCase[] {
+function sendCases(guests: Record<Nic, Machine>, most: number): GuestCase[] {
+  // By pktgen's own clock: whoever starts it waits for it in steps of 100 ms.
   const run = async (machine: Machine, bytes: number, burst: number) => {
-    await preparePktgen(machine, { bytes, burst, count: packets });
-    const ns = await clock([machine], () => startPktgen(machine));
-    return ns / (await sentByPktgen(machine));
+    await preparePktgen(machine, { bytes, burst, count: most });
+    await startPktgen(machine);
+    const { packets, microseconds } = await sentByPktgen(machine);
+    return (microseconds * 1e3) / packets;
   };
   return [60, 1500].flatMap((bytes) =>
     [1, 32].map((burst) => ({
       name: `guest to host, pktgen ${bytes} B, bursts of ${burst}`,
       unit: "packets/s",
-      run: (nic: Nic) => run(guests[nic], bytes, burst),
+      run: (nic: Nic) => running([guests[nic]], () => run(guests[nic], bytes, burst)),
     })),
   );
 }
 
-function receiveCases(guests: Record<Nic, Machine>, packets: number, clock: Clock): GuestCase[] {
+function receiveCases(guests: Record<Nic, Machine>, packets: number): GuestCase[] {
   const run = async (machine: Machine, bytes: number) => {
     const received = async () => Number(await machine.run("cat /sys/class/net/eth0/statistics/rx_packets"));
     const before = await received();
-    const ns = await clock([machine], () => machine.pour(packets, bytes));
+    const ns = await nanoseconds(() => machine.pour(packets, bytes));
     return ns / ((await received()) - before);
   };
   return [60, 1500].map((bytes) => ({
     name: `host to guest, ${bytes} B, bursts of 32`,
     unit: "packets/s",
-    run: (nic) => run(guests[nic], bytes),
+    run: (nic) => running([guests[nic]], () => run(guests[nic], bytes)),
   }));
 }
 
 /** The median of 200: how long one takes is what counts, whatever else the machine does. */
 function pingCases(guests: Record<Nic, Machine>): GuestCase[] {
-  return [
-    {
-      name: "ping from the guest, 64 B",
-      unit: "pings/s",
-      run: async (nic) => {
-        const said = await guests[nic].run("ping -c 200 -A -s 64 10.0.0.1");
-        const times = [...said.matchAll(/time=([\d.]+) ms/g)].map(([, time]) => Number(time));
-        return medianOf(times) * 1e6;
-      },
-    },
-    {
-      name: "ping from the host, 64 B",
-      unit: "pings/s",
-      run: async (nic) => medianOf((await guests[nic].ping(200, 64)).milliseconds) * 1e6,
-    },
-  ];
+  const fromGuest = async (machine: Machine) => {
+    const said = await machine.run("ping -c 200 -A -s 64 10.0.0.1");
+    return [...said.matchAll(/time=([\d.]+) ms/g)].map(([, time]) => Number(time));
+  };
+  const fromHost = async (machine: Machine) => (await machine.ping(200, 64)).milliseconds;
+  return Object.entries({ guest: fromGuest, host: fromHost }).map(([who, ping]) => ({
+    name: `ping from the ${who}, 64 B`,
+    unit: "pings/s",
+    run: async (nic) => medianOf(await running([guests[nic]], () => ping(guests[nic]))) * 1e6,
+  }));
 }
 
-/** Both ways between two guests that have the same card. */
-async function tcpCases(machines: Machine[], clock: Clock): Promise<GuestCase[]> {
-  const folder = mkdtempSync(join(tmpdir(), "vring-bench-"));
-  const pair = async (nic: Nic) => {
-    const [one, other] = await Promise.all([Machine.boot({ nic }), Machine.boot({ nic, ip: 3 })]);
-    machines.push(one, other);
-    await Machine.wire(one, other, join(folder, nic));
-    await Promise.all([serveFile(one), serveFile(other)]);
-    return [one, other];
-  };
-  const pairs = { vring: await pair("vring"), v86: await pair("v86") };
-  rmSync(folder, { recursive: true });
-  const fetch = async (nic: Nic, by: number, from: string) => {
-    const work = () => pairs[nic][by].run(`wget -q -O /dev/null http://${from}/file`, 600_000);
-    return (await clock(pairs[nic], async () => void (await work()))) / FILE_BYTES;
+/** Zeros that are written and read in pieces of 64 KiB, each guest in turn the one that gets them. */
+function tcpCases(pairs: Record<Nic, Machine[]>): GuestCase[] {
+  const fetch = (nic: Nic, by: number, from: string) => {
+    const command = `nc ${from} ${PORT} -e dd of=/dev/null bs=64k 2> /dev/null`;
+    return running(pairs[nic], async () => {
+      const ns = await nanoseconds(() => pairs[nic][by].run(command, 600_000));
+      return ns / (MEGABYTES << 20);
+    });
   };
   return [
     { name: "TCP, one way", unit: "bytes/s", run: (nic) => fetch(nic, 0, "10.0.0.3") },

@@ -1,7 +1,7 @@
 /**
- * When work is done: the first piece of a turn of the event loop at once, so that a lone packet waits for nothing;
- * everything after it at the turn's end, together. An emulator runs its guest in slices, and a guest that has nothing
- * to do ends its slice, so what waits for the end of a turn waits for a guest that is busy.
+ * When work is done: some of it at once, the rest at the end of the turn of the event loop, together. An emulator runs
+ * its guest in slices, each within one turn, and a guest that has nothing to do ends its slice. So what waits for the end
+ * of a turn waits for a guest that is busy, or for nothing at all.
  */
 export class Turn {
   readonly #work: () => void;
@@ -13,21 +13,26 @@ export class Turn {
     this.#work = work;
   }
 
-  /** Whether work was done in this turn already, so that more of it will wait. */
-  get busy(): boolean {
-    return this.#open;
-  }
-
-  /** There is something to do; whether it was done at once. */
+  /** There is work, which is done at once if it is the first of its turn; whether it was. */
   ask(): boolean {
     if (this.#open) {
       this.#more = true;
       return false;
     }
-    this.#open = true;
-    queueMicrotask(() => this.end());
+    this.#begin();
     this.#work();
     return true;
+  }
+
+  /** There is work, which is done at the turn's end. */
+  wait(): void {
+    this.#more = true;
+    if (!this.#open) this.#begin();
+  }
+
+  /** What is asked for next is done at once, although the turn goes on. */
+  renew(): void {
+    this.#open = false;
   }
 
   /** What waits is done now. */
@@ -36,5 +41,10 @@ export class Turn {
     if (!this.#more) return;
     this.#more = false;
     this.#work();
+  }
+
+  #begin(): void {
+    this.#open = true;
+    queueMicrotask(() => this.end());
   }
 }

@@ -27,10 +27,10 @@ async function machine(...args: Parameters<typeof guestWithCard>) {
 }
 
 /** A driver that runs with two split queues, and frames that the card has sent. */
-async function running() {
+async function running(features = 0n) {
   const made = await machine();
   const { guest, emulator } = made;
-  guest.negotiate(Features.VERSION_1);
+  guest.negotiate(Features.VERSION_1 | features);
   guest.enable(0, RECEIVE);
   guest.enable(1, TRANSMIT);
   guest.start();
@@ -154,14 +154,15 @@ describe("on the PCI bus", () => {
     expect(guest.read(pci.QUEUE_SELECT, 2)).toBe(2);
   });
 
-  test("offers both formats and what goes with them, less what is left out", async () => {
-    const all = await machine();
+  test("offers packed rings where they are asked for, and all that goes with either, less what is left out", async () => {
+    expect((await machine()).guest.offered() & Features.RING_PACKED).toBe(0n);
+    const all = await machine({ format: "packed" });
     const wanted = Features.VERSION_1 | Features.RING_PACKED | Features.INDIRECT_DESC | Features.EVENT_IDX;
     const net =
       NetFeatures.MRG_RXBUF | NetFeatures.CTRL_VQ | NetFeatures.MAC | NetFeatures.MTU | NetFeatures.STATUS;
     expect(all.guest.offered() & (wanted | net)).toBe(wanted | net);
-    const less = await machine({ without: Features.RING_PACKED | NetFeatures.MRG_RXBUF });
-    expect(less.guest.offered() & (Features.RING_PACKED | NetFeatures.MRG_RXBUF)).toBe(0n);
+    const less = await machine({ without: Features.EVENT_IDX | NetFeatures.MRG_RXBUF });
+    expect(less.guest.offered() & (Features.EVENT_IDX | NetFeatures.MRG_RXBUF)).toBe(0n);
   });
 
   test("shows its address and MTU", async () => {
@@ -200,6 +201,23 @@ describe("frames", () => {
     expect(sent).toHaveLength(4);
   });
 
+  test("with EVENT_IDX the guest is told to kick again when more than a quarter of the ring waits", async () => {
+    const { guest, sent } = await running(Features.EVENT_IDX);
+    const event = () => guest.ram.getUint16(TRANSMIT.device + 4 + 8 * TRANSMIT.size, true);
+    offer(guest, 0);
+    guest.kick(1);
+    expect([sent.length, event()]).toEqual([1, 1]);
+    offer(guest, 1);
+    guest.kick(1);
+    expect([sent.length, event()]).toEqual([1, 2]);
+    offer(guest, 2);
+    guest.kick(1);
+    expect([sent.length, event()]).toEqual([3, 4]);
+    offer(guest, 3);
+    await Promise.resolve();
+    expect([sent.length, event()]).toEqual([4, 4]);
+  });
+
   test("for the guest land in its buffers, and code that was translated from there is forgotten", async () => {
     const { guest, emulator } = await running();
     const forgotten: [number, number][] = [];
@@ -210,6 +228,7 @@ describe("frames", () => {
     };
     guest.lend(RECEIVE, 0, BUFFERS, 2048, true);
     send(emulator, FRAME);
+    await Promise.resolve();
     expect(guest.usedIndex(RECEIVE)).toBe(1);
     expect(guest.ram.getUint32(RECEIVE.device + 8, true)).toBe(HEADER + FRAME.length);
     const { ram } = guest;
@@ -227,8 +246,27 @@ describe("frames", () => {
     guest.kick(1);
     guest.lend(RECEIVE, 0, BUFFERS + 0x8000, 2048, true);
     send(emulator, FRAME);
+    await Promise.resolve();
     expect(sent).toEqual([FRAME]);
     expect(guest.usedIndex(RECEIVE)).toBe(1);
+  });
+
+  test("that come in one turn are delivered together at its end, but answers to the guest at once", async () => {
+    const { guest, emulator } = await running();
+    for (const slot of [0, 1, 2, 3]) guest.lend(RECEIVE, slot, BUFFERS + 0x8000 + 0x1000 * slot, 2048, true);
+    const answer = (() => send(emulator, FRAME)) as never;
+    emulator.add_listener("net0-send" as never, answer);
+    // A second request in the same turn, as of a guest that pings, has its answer at once as well.
+    for (const slot of [0, 1]) {
+      offer(guest, slot);
+      guest.kick(1);
+      expect(guest.usedIndex(RECEIVE)).toBe(slot + 1);
+    }
+    await Promise.resolve();
+    for (let k = 0; k < 2; k++) send(emulator, FRAME);
+    expect(guest.usedIndex(RECEIVE)).toBe(2);
+    await Promise.resolve();
+    expect(guest.usedIndex(RECEIVE)).toBe(4);
   });
 
   test("a buffer outside of RAM breaks the queue: DEVICE_NEEDS_RESET, and a reset mends it", async () => {
@@ -266,7 +304,7 @@ test("a ring can be watched: what is the device's, and where both are", async ()
 });
 
 test("a packed ring likewise, in any lap", async () => {
-  const { guest, card } = await machine();
+  const { guest, card } = await machine({ format: "packed" });
   guest.negotiate(Features.VERSION_1 | Features.RING_PACKED);
   guest.enable(1, TRANSMIT);
   const flags = (...values: number[]) =>

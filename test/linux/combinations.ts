@@ -1,5 +1,6 @@
 /** What the guest's driver is offered: every combination of these four. */
 import { Features } from "../../src/features.ts";
+import type { RingFormat } from "../../src/names.ts";
 import { NetFeatures } from "../../src/net-features.ts";
 
 export interface Combination {
@@ -8,24 +9,26 @@ export interface Combination {
   eventIdx: boolean;
   indirect: boolean;
   mergeable: boolean;
-  /** What `attach` leaves out of its offer. */
-  without: bigint;
+  /** What `attach` is called with. */
+  options: { format: RingFormat; without: bigint };
 }
 
 export const COMBINATIONS: readonly Combination[] = Array.from({ length: 16 }, (_, bits) => {
   const [packed, eventIdx, indirect, mergeable] = [8, 4, 2, 1].map((bit) => (bits & bit) !== 0);
   const without =
-    (packed ? 0n : Features.RING_PACKED) |
     (eventIdx ? 0n : Features.EVENT_IDX) |
     (indirect ? 0n : Features.INDIRECT_DESC) |
     (mergeable ? 0n : NetFeatures.MRG_RXBUF);
-  const parts = [
-    packed ? "packed" : "split",
-    eventIdx && "EVENT_IDX",
-    indirect && "INDIRECT",
-    mergeable && "MRG_RXBUF",
-  ];
-  return { name: parts.filter(Boolean).join("+"), packed, eventIdx, indirect, mergeable, without };
+  const format = packed ? "packed" : "split";
+  const parts = [format, eventIdx && "EVENT_IDX", indirect && "INDIRECT", mergeable && "MRG_RXBUF"];
+  return {
+    name: parts.filter(Boolean).join("+"),
+    packed,
+    eventIdx,
+    indirect,
+    mergeable,
+    options: { format, without },
+  };
 });
 
 /** Four that between them have every option on and off, in both formats. */

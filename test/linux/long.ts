@@ -18,13 +18,13 @@ export function testLong(remainder: number): void {
   for (const combination of LONG.filter((_, index) => index % 2 === remainder)) testOne(combination);
 }
 
-function testOne({ name, without }: Combination): void {
+function testOne({ name, options }: Combination): void {
   describe(name, () => {
-    const ours: MachineOptions = { options: { without } };
+    const ours: MachineOptions = { options };
     let machines: Machine[] = [];
     let folder: string;
-    const boot = async (options: MachineOptions): Promise<Machine> => {
-      const machine = await Machine.boot(options);
+    const boot = async (machineOptions: MachineOptions): Promise<Machine> => {
+      const machine = await Machine.boot(machineOptions);
       machines.push(machine);
       return machine;
     };
@@ -89,7 +89,7 @@ async function sendWithPktgen(
   const before = await machine.counters();
   await preparePktgen(machine, settings);
   await startPktgen(machine);
-  const sent = await sentByPktgen(machine);
+  const { packets: sent } = await sentByPktgen(machine);
   expect(sent).toBeGreaterThanOrEqual(settings.count);
   const after = await machine.counters();
   // The guest may have looked for its neighbour in between.

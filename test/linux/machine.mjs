@@ -82,10 +82,12 @@ class Machine {
     return { frames: this.frames, ...this.nic?.counters() };
   }
 
-  /** Processor time of this process so far, all its threads; milliseconds. */
-  processorTime() {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1000;
+  /** The guest stands still until `resume`. */
+  async pause() {
+    await this.#stop();
+  }
+  resume() {
+    this.emulator.run();
   }
 
   /** What the methods of v86's own queues do now; none may work while ours are there. */

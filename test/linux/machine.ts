@@ -149,9 +149,13 @@ export class Machine {
     return this.#call("strayWrites", { count, bytes }) as Promise<StrayWrites>;
   }
 
-  /** Milliseconds of its process so far, all threads. */
-  processorTime(): Promise<number> {
-    return this.#call("processorTime") as Promise<number>;
+  /** The guest stands still, and takes nothing of the processors, until `resume`. */
+  async pause(): Promise<void> {
+    await this.#call("pause");
+  }
+
+  async resume(): Promise<void> {
+    await this.#call("resume");
   }
 
   /** Has `count` frames sent to the guest, in bursts of 32 as fast as they are taken. */

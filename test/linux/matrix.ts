@@ -22,8 +22,8 @@ export function testMatrix(remainder: number): void {
       check(combination));
 }
 
-async function check({ packed, eventIdx, indirect, mergeable, without }: Combination): Promise<void> {
-  machine = await Machine.boot({ options: { without } });
+async function check({ packed, eventIdx, indirect, mergeable, options }: Combination): Promise<void> {
+  machine = await Machine.boot({ options });
   const features = await negotiated(machine);
   const has = (feature: bigint) => (features & feature) !== 0n;
   expect({

@@ -55,10 +55,13 @@ export async function startPktgen(machine: Machine): Promise<void> {
   await machine.run("echo start > /proc/net/pktgen/pgctrl", 5 * MINUTES);
 }
 
-/** How many packets it says that it has sent. */
-export async function sentByPktgen(machine: Machine): Promise<number> {
+/** How many packets it says that it has sent, and in what time. */
+export async function sentByPktgen(machine: Machine): Promise<{ packets: number; microseconds: number }> {
   const said = await machine.run(`cat ${DEVICE}`);
   expect(said).toContain("Result: OK");
   expect(said).toMatch(/errors: 0/);
-  return Number(/pkts-sofar: (\d+)/.exec(said)?.[1]);
+  const [packets, microseconds] = [/pkts-sofar: (\d+)/, /Result: OK: (\d+)/].map((pattern) =>
+    Number(pattern.exec(said)?.[1]),
+  );
+  return { packets, microseconds };
 }

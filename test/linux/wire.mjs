@@ -7,6 +7,7 @@ import { createServer, connect as dial } from "node:net";
 export class Wire {
   #socket;
   #batch = [];
+  #bytes = 0;
 
   /** @param {(frame: Uint8Array) => void} receive */
   constructor(receive) {
@@ -15,9 +16,8 @@ export class Wire {
 
   send(frame) {
     if (this.#batch.length === 0) setImmediate(() => this.#flush());
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(frame.length);
-    this.#batch.push(length, frame);
+    this.#batch.push(frame);
+    this.#bytes += 4 + frame.length;
   }
 
   listen(path) {
@@ -42,8 +42,16 @@ export class Wire {
   }
 
   #flush() {
-    this.#socket?.write(Buffer.concat(this.#batch));
+    const data = Buffer.allocUnsafe(this.#bytes);
+    let at = 0;
+    for (const frame of this.#batch) {
+      data.writeUInt32LE(frame.length, at);
+      data.set(frame, at + 4);
+      at += 4 + frame.length;
+    }
+    this.#socket?.write(data);
     this.#batch = [];
+    this.#bytes = 0;
   }
 
   #take(socket) {
@@ -56,7 +64,7 @@ export class Wire {
       while (rest.length - at >= 4) {
         const end = at + 4 + rest.readUInt32LE(at);
         if (end > rest.length) break;
-        this.receive(new Uint8Array(rest.subarray(at + 4, end)));
+        this.receive(rest.subarray(at + 4, end));
         at = end;
       }
       rest = rest.subarray(at);
