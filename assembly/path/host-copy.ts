@@ -1,11 +1,13 @@
 // The ordinary way through a host (vhost-net, a device half in a user process): the CPU copies each payload between
 // the guest's buffers and the host's own. The guest's buffers are done with at once; the wire takes the host's.
 
-import { POP_HEADER, SEGMENT, TOUCH_COPY, TOUCH_NONE } from "../abi";
+import { POP_HEADER, SEGMENT, TOUCH_COPY, TOUCH_NONE, USED_RECORD } from "../abi";
 import { copyBytes } from "../mem/copy";
-import { bufferRead } from "../ring/access";
+import { writableBytes } from "../net/queue";
+import { bufferRead, bufferWritten } from "../ring/access";
 import { POP_READABLE } from "../ring/device";
 import { isLive } from "../ring/queue";
+import { VIRTIO_NET_HDR_NUM_BUFFERS } from "../spec";
 import { cpuCopy } from "./copies";
 import { hostSlot } from "./host-path";
 import { deviceFinishAll, Port } from "./port";
@@ -61,6 +63,57 @@ function gather(port: Port, segment: u32, readable: u32, to: u32): bool {
     segment += SEGMENT;
   }
   return true;
+}
+
+/**
+ * Receive: copies as many of the next `count` frames as go, each into one buffer in the window; how many. What is behind
+ * them goes the long way, and all of it if the device sees bus addresses.
+ */
+export function copySends(port: Port, count: u32): u32 {
+  const host = port.host;
+  const device = port.device;
+  if (device.domain) return 0;
+  const atOnce = host.hops == 1 && port.touch < TOUCH_COPY;
+  const header = port.headerBytes;
+  const most = min(count, port.placeLeft);
+  // As in transmit, what changes with every packet is in the memory once a burst.
+  let record = port.placeNext;
+  let used = port.used + port.usedCount * USED_RECORD;
+  let cursor = port.cursor;
+  let copied: u32 = 0;
+  let copiedBytes: u64 = 0;
+  for (; copied < most; copied++) {
+    let from = load<u32>(cursor);
+    const bytes = load<u32>(cursor, 4);
+    const total = header + bytes;
+    const counts = load<u32>(record, 4);
+    if (writableBytes(record) < total || bytes > port.frameMost) break;
+    if (port.mergeable) store<u16>(from, 1, VIRTIO_NET_HDR_NUM_BUFFERS);
+    if (!atOnce) from = copySource(port, from, bytes);
+    let segment = record + POP_HEADER + (counts & 0xffff) * SEGMENT;
+    const next = segment + (counts >> 16) * SEGMENT;
+    for (let rest = total; rest; segment += SEGMENT) {
+      const place = load<u32>(segment);
+      const part = min(load<u32>(segment, 4), rest);
+      copyBytes(place, from, part);
+      bufferWritten(changetype<u32>(device), place, part);
+      from += part;
+      rest -= part;
+    }
+    store<u32>(used, load<u32>(record));
+    store<u32>(used, total, 4);
+    copiedBytes += bytes;
+    used += USED_RECORD;
+    record = next;
+    cursor += SEGMENT;
+  }
+  port.placeNext = record;
+  port.placeLeft -= copied;
+  port.usedCount += copied;
+  port.cursor = cursor;
+  host.cpuCopies += copied;
+  host.cpuBytes += copiedBytes;
+  return copied;
 }
 
 /**

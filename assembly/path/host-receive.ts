@@ -2,7 +2,7 @@
 
 import { HOST_ENGINE, HOST_PASSTHRU } from "../abi";
 import { countCpuCopy } from "./copies";
-import { copySource } from "./host-copy";
+import { copySends, copySource } from "./host-copy";
 import { engineBegins, engineBusy, engineEnds, enginePolls } from "./host-engine";
 import { passthruSends } from "./host-passthru";
 import { MOVE_CPU, MOVE_ENGINE, placeBuffers, placeFits, placeFrame, placePieces } from "./place-frame";
@@ -22,6 +22,12 @@ export function hostSends(port: Port, count: u32): bool {
   if (port.host.kind != HOST_PASSTHRU) return false;
   passthruSends(port, count);
   return true;
+}
+
+/** Places the first of `count` frames, as many as are alike enough for one loop; how many. The others go one by one. */
+@inline
+export function hostPlacesFirst(port: Port, count: u32): u32 {
+  return port.host.kind == HOST_ENGINE ? 0 : copySends(port, count);
 }
 
 /** Places the frame that the wire left at `ptr`, or drops it, which is counted. False if it has to wait, or after a fault. */

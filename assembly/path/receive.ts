@@ -38,7 +38,7 @@ import {
   appReceiveTurn,
   appTakes,
 } from "./app-receive";
-import { hostPlaces, hostPolls, hostSends } from "./host-receive";
+import { hostPlaces, hostPlacesFirst, hostPolls, hostSends } from "./host-receive";
 import { MOVE_WIRE, placeBegin, placeBuffers, placeEnd, placeForget, placeFrame } from "./place-frame";
 import {
   appOf,
@@ -105,6 +105,7 @@ function wireSends(port: Port, count: u32): u32 {
   if (hostOf(port) && hostSends(port, count)) return count;
   placeBegin(port, count);
   let left = count;
+  if (hostOf(port)) left -= hostPlacesFirst(port, count);
   for (; left; left--) {
     const ptr = load<u32>(port.cursor);
     const bytes = load<u32>(port.cursor, 4);

@@ -35,6 +35,7 @@ export function premappedKeep(rx: RxRing, buffer: u32): void {
   rxGivePage(rx, buffer);
 }
 
+@inline
 export function premappedDrop(rx: RxRing, data: u32): void {
   const page = pageStart(data);
   recordOf(rx.records, page).bias = 1;

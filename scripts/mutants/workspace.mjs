@@ -15,6 +15,7 @@ import { join } from "node:path";
 const COPIED = [
   "assembly",
   "asconfig.json",
+  "captures",
   "src",
   "test",
   "package.json",
@@ -129,7 +130,8 @@ export class Workspace {
       const file = short(name.slice(this.folder.length + 1));
       const failed = assertionResults.filter((result) => result.status === "failed");
       if (failed.length === 0 && status === "failed") {
-        const title = `${file}: ${message.split("\n")[0]}`;
+        // Without the folder, which is another in each workspace.
+        const title = `${file}: ${message.split("\n")[0].replaceAll(this.folder, "")}`;
         return [{ id: title, title }];
       }
       return failed.map(({ title, fullName }) => ({ id: `${file} ${fullName}`, title: `${file}: ${title}` }));

@@ -20,7 +20,7 @@ afterEach(async () => {
 test("examples/v86/boot.mjs boots, pings, and says what the card saw", async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ["examples/v86/boot.mjs"]);
   expect(stdout).toContain("3 packets transmitted, 3 packets received, 0% packet loss");
-  expect(stdout).toMatch(/card: packed rings of 256, [1-9]\d* frames sent and [1-9]\d* received/);
+  expect(stdout).toMatch(/card: split rings of 256, [1-9]\d* frames sent and [1-9]\d* received/);
 });
 
 test("examples/v86/index.html shows the guest's ping and both rings at work", async (context) => {
@@ -45,8 +45,8 @@ test("examples/v86/index.html shows the guest's ping and both rings at work", as
       },
     );
   await shown(/seq=[1-9]\d* ttl=\d+ time=/);
-  await shown(/received: [1-9]\d* packets, [1-9]\d* a second; packed ring of 256, avail at \d+, used at \d+/);
-  await shown(/sent: [1-9]\d* packets, [1-9]\d* a second; packed ring of 256/);
+  await shown(/received: [1-9]\d* packets, [1-9]\d* a second; split ring of 256, avail at \d+, used at \d+/);
+  await shown(/sent: [1-9]\d* packets, [1-9]\d* a second; split ring of 256/);
   await page.screenshot({ path: "build/guest/example.png" });
   expect(errors).toEqual([]);
 });

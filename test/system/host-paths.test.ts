@@ -2,8 +2,14 @@
 import { describe, expect, test } from "vitest";
 import { RING_FORMATS, type RingFormat } from "../../src/names.ts";
 import type { PathCounters } from "../../src/system/driver-bench.ts";
-import { type Direction, directionsOf, isDriver, SYSTEM_RECORDS } from "../../src/system/records.ts";
-import { digestOf, driverBench, framesOf } from "../support/driver-bench.ts";
+import {
+  type Direction,
+  directionsOf,
+  isDriver,
+  SYSTEM_RECORDS,
+  type SystemRecord,
+} from "../../src/system/records.ts";
+import { type BenchOptions, digestOf, driverBench, framesOf } from "../support/driver-bench.ts";
 
 type Copies = Pick<PathCounters, "cpuCopies" | "engineCopies" | "headerCopyBytes">;
 
@@ -100,6 +106,37 @@ describe.each(CASES)("$name, $direction, $format", ({ name, direction, format })
       const pins = PINS[name]?.includes(direction) && cpuCopies === 0 && (direction === "rx" || bytes > 128);
       expect(each("pinnedPages") > 0, `${bytes} bytes: pinned`).toBe(pins === true);
     }
+    expect(bench.close()).toEqual({ ok: true, leaks: [] });
+  });
+});
+
+describe.each(RING_FORMATS)("vhost-net, rx, %s", (format) => {
+  const record = SYSTEM_RECORDS["vhost-net"];
+  const unmerged: SystemRecord = {
+    ...record,
+    rx: { ...record.rx, kind: "alloc-per-packet", mergeable: false, sgs: 2 },
+  };
+  const receiving = (options: Partial<BenchOptions>) =>
+    driverBench({ driver: unmerged, direction: "rx", format, ...options });
+
+  test("copies a frame into a buffer of two elements", async () => {
+    const queues = [framesOf(64, COUNT), framesOf(1518, COUNT)];
+    const bench = await receiving({ queues });
+    expect(bench.digests()).toEqual(queues.map(digestOf));
+    expect(bench.close()).toEqual({ ok: true, leaks: [] });
+  });
+
+  test("drops frames that are longer than the interface has them, and copies those between them", async () => {
+    const long = framesOf(1600, COUNT);
+    const short = framesOf(1518, COUNT);
+    const queues = [long.flatMap((frame, k) => [short[k], frame])];
+    const bench = await receiving({ queues });
+    expect(bench.digests()).toEqual([digestOf(short)]);
+    const before = bench.counters();
+    bench.run(1);
+    const after = bench.counters();
+    expect(after.dropsTooLong - before.dropsTooLong).toBe(COUNT);
+    expect(after.cpuCopies - before.cpuCopies).toBe(COUNT);
     expect(bench.close()).toEqual({ ok: true, leaks: [] });
   });
 });
