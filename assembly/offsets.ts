@@ -106,6 +106,10 @@ export const DRIVER_DIRECT_FALLS: u32 = offsetof<DriverQueue>("directFalls");
 export const DRIVER_REMOTE_TAKES: u32 = offsetof<DriverQueue>("remoteTakes");
 export const DRIVER_CLAMPED_LENGTHS: u32 = offsetof<DriverQueue>("clampedLengths");
 
+// PackedDevice
+export const PACKED_DEVICE_NEXT_USED: u32 = offsetof<PackedDevice>("nextUsed");
+export const PACKED_DEVICE_USED_WRAP: u32 = offsetof<PackedDevice>("usedWrap");
+
 // DeviceQueue
 export const DEVICE_QUEUE_GENERATION: u32 = offsetof<DeviceQueue>("generation");
 export const DEVICE_QUEUE_MAX_CHAIN: u32 = offsetof<DeviceQueue>("maxChain");

@@ -2,6 +2,7 @@
 import * as spec from "../../assembly/spec.ts";
 import type { DeviceQueue } from "../device-queue.ts";
 import type { RingFormat } from "../names.ts";
+import type { VirtioDevice } from "../virtio-device.ts";
 
 export interface RingView {
   format: RingFormat;
@@ -15,42 +16,45 @@ export interface RingView {
 
 /** Looks at the ring of a queue that is enabled. Allocates. */
 export function viewRing(queue: DeviceQueue): RingView {
-  const { format, size, addresses } = queue;
-  const { base, offset } = queue.device.window;
-  const memory = new DataView(queue.engine.memory.buffer);
-  const place = (address: bigint) => Number(address - base) + offset;
-  const ring =
-    format === "split"
-      ? split(memory, size, place(addresses.driverArea), place(addresses.deviceArea))
-      : packed(memory, size, place(addresses.desc));
-  return { format, size, ...ring };
+  const { format, size } = queue;
+  return { format, size, ...(format === "split" ? split(queue) : packed(queue)) };
 }
 
 type Positions = Pick<RingView, "avail" | "used" | "available">;
 
-function split(memory: DataView, size: number, availRing: number, usedRing: number): Positions {
-  const avail = memory.getUint16(availRing + 2, true);
-  const used = memory.getUint16(usedRing + 2, true);
+function split({ engine, size, addresses, device }: DeviceQueue): Positions {
+  const memory = new DataView(engine.memory.buffer);
+  const avail = memory.getUint16(placeOf(device, addresses.driverArea) + 2, true);
+  const used = memory.getUint16(placeOf(device, addresses.deviceArea) + 2, true);
   const outstanding = Math.min((avail - used) & 0xffff, size);
   const available = Array.from({ length: size }, (_, slot) => ((slot - used) & 0xffff) % size < outstanding);
   return { avail: avail % size, used: used % size, available };
 }
 
-/** A slot is the device's while its two ownership bits differ (2.8.1); those slots lie in one piece. */
-function packed(memory: DataView, size: number, desc: number): Positions {
-  const flags = (slot: number) =>
-    memory.getUint16(desc + ((slot + size) % size) * spec.VIRTQ_DESC_SIZE + 14, true);
-  const has = (slot: number, bit: number) => (flags(slot) & bit) !== 0;
-  const isAvailable = (slot: number) =>
-    has(slot, spec.VIRTQ_DESC_F_AVAIL) !== has(slot, spec.VIRTQ_DESC_F_USED);
-  const slots = Array.from({ length: size }, (_, slot) => slot);
-  const available = slots.map(isAvailable);
-  const used = slots.find((slot) => isAvailable(slot) && !isAvailable(slot - 1));
-  const avail = slots.find((slot) => !isAvailable(slot) && isAvailable(slot - 1));
-  if (used !== undefined && avail !== undefined) return { avail, used, available };
-  // All or none: the laps meet where the bit of the availability turns over.
-  const turn = slots.find(
-    (slot) => slot > 0 && has(slot, spec.VIRTQ_DESC_F_AVAIL) !== has(0, spec.VIRTQ_DESC_F_AVAIL),
-  );
-  return { avail: turn ?? 0, used: turn ?? 0, available };
+/**
+ * What is the device's lies in one piece from its next used slot on, and has the bits of its lap (2.8.1). Slots elsewhere
+ * may have the like: of a used buffer only the first is written.
+ */
+function packed({ engine, ptr, size, addresses, device }: DeviceQueue): Positions {
+  const memory = new DataView(engine.memory.buffer);
+  const { wasm, u32 } = engine;
+  const desc = placeOf(device, addresses.desc);
+  const used = u32[(ptr + wasm.PACKED_DEVICE_NEXT_USED.value) >>> 2];
+  const lap = u32[(ptr + wasm.PACKED_DEVICE_USED_WRAP.value) >>> 2] !== 0;
+  const available = new Array<boolean>(size).fill(false);
+  let end = used;
+  for (; end < used + size; end++) {
+    const wrap = end < size ? lap : !lap;
+    const flags = memory.getUint16(desc + (end % size) * spec.VIRTQ_DESC_SIZE + 14, true);
+    const isAvailable = ((flags & spec.VIRTQ_DESC_F_AVAIL) !== 0) === wrap;
+    const isUsed = ((flags & spec.VIRTQ_DESC_F_USED) !== 0) === wrap;
+    if (!isAvailable || isUsed) break;
+    available[end % size] = true;
+  }
+  return { avail: end % size, used, available };
+}
+
+/** The place in the memory of an address in the device's window. */
+function placeOf({ window }: VirtioDevice, address: bigint): number {
+  return Number(address - window.base) + window.offset;
 }

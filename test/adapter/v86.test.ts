@@ -303,29 +303,37 @@ test("a ring can be watched: what is the device's, and where both are", async ()
   expect(card.ring(1)).toMatchObject({ avail: 3, used: 3, available: [false, false, false, false] });
 });
 
-test("a packed ring likewise, in any lap", async () => {
-  const { guest, card } = await machine({ format: "packed" });
+test("a packed ring likewise, in any lap, with buffers of several slots", async () => {
+  const { guest, card, emulator } = await machine({ format: "packed" });
   guest.negotiate(Features.VERSION_1 | Features.RING_PACKED);
+  guest.enable(0, RECEIVE);
   guest.enable(1, TRANSMIT);
-  const flags = (...values: number[]) =>
-    values.forEach((value, slot) => {
-      guest.ram.setUint16(TRANSMIT.desc + 16 * slot + 14, value, true);
-    });
-  const [AVAIL, USED] = [0x80, 0x8000];
-  flags(0, 0, 0, 0);
-  expect(card.ring(1)).toEqual({
-    format: "packed",
-    size: 4,
-    avail: 0,
-    used: 0,
-    available: [false, false, false, false],
-  });
-  flags(AVAIL | USED, AVAIL, AVAIL, 0);
-  expect(card.ring(1)).toMatchObject({ avail: 3, used: 1, available: [false, true, true, false] });
-  flags(USED, AVAIL | USED, AVAIL | USED, AVAIL);
-  expect(card.ring(1)).toMatchObject({ avail: 1, used: 3, available: [true, false, false, true] });
-  flags(AVAIL | USED, AVAIL | USED, 0, 0);
-  expect(card.ring(1)).toMatchObject({ avail: 2, used: 2 });
+  guest.start();
+  const [NEXT, WRITE, AVAIL, USED] = [1, 2, 0x80, 0x8000];
+  /** Lends a slot, in lap 0 or 1. */
+  const lend = (slot: number, lap: number, flags = 0) => {
+    const at = RECEIVE.desc + 16 * slot;
+    guest.ram.setBigUint64(at, BigInt(BUFFERS + 0x1000 * slot), true);
+    guest.ram.setUint32(at + 8, 2048, true);
+    guest.ram.setUint16(at + 12, slot, true);
+    guest.ram.setUint16(at + 14, (lap === 0 ? AVAIL : USED) | WRITE | flags, true);
+  };
+  const shown = { format: "packed", size: 4 };
+  const none = [false, false, false, false];
+  expect(card.ring(0)).toEqual({ ...shown, avail: 0, used: 0, available: none });
+  lend(1, 0);
+  lend(0, 0, NEXT);
+  lend(2, 0);
+  expect(card.ring(0)).toEqual({ ...shown, avail: 3, used: 0, available: [true, true, true, false] });
+  send(emulator, FRAME);
+  await Promise.resolve();
+  // Slot 1 still has the bits of what is available.
+  expect(card.ring(0)).toEqual({ ...shown, avail: 3, used: 2, available: [false, false, true, false] });
+  lend(3, 0);
+  lend(0, 1);
+  expect(card.ring(0)).toEqual({ ...shown, avail: 1, used: 2, available: [true, false, true, true] });
+  lend(1, 1);
+  expect(card.ring(0)).toEqual({ ...shown, avail: 2, used: 2, available: [true, true, true, true] });
 });
 
 describe("saved states", () => {

@@ -15,6 +15,8 @@ export async function statistics(machine: Machine): Promise<Record<string, numbe
   const names = ["rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "rx_errors", "tx_errors"];
   const output = await machine.run(`cd ${STATISTICS} && cat ${names.join(" ")}; cd /`);
   const values = output.trim().split("\n").map(Number);
+  if (values.length !== names.length)
+    throw new Error(`of ${names.length} counters the guest said:\n${output}`);
   return Object.fromEntries(names.map((name, index) => [name, values[index]]));
 }
 

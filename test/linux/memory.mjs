@@ -20,10 +20,10 @@ export class Memory {
 
   /**
    * Runs `act`, in which the guest stands still: how many buffers there were, how many bytes changed, and which did
-   * that may not.
+   * that may not. Where the device is in a packed ring nothing in the guest says; it has to.
    */
   async strayWrites(nic, act) {
-    const { places, buffers } = this.#writable(nic.queue(0));
+    const { places, buffers } = this.#writable(nic.queue(0), nic.ring(0).used);
     const before = new Uint8Array(
       this.ram.buffer.slice(this.ram.byteOffset, this.ram.byteOffset + this.ram.byteLength),
     );
@@ -53,9 +53,9 @@ export class Memory {
   }
 
   /** The device's part of the ring and every place that it may write into; and of how many buffers those are. */
-  #writable({ format, size, addresses: { desc, driverArea, deviceArea } }) {
+  #writable({ format, size, addresses: { desc, driverArea, deviceArea } }, next) {
     const at = [desc, driverArea, deviceArea].map(Number);
-    return format === "split" ? this.#split(size, ...at) : this.#packed(size, ...at);
+    return format === "split" ? this.#split(size, ...at) : this.#packed(size, next, ...at);
   }
 
   #split(size, desc, avail, used) {
@@ -78,16 +78,18 @@ export class Memory {
     }
   }
 
-  #packed(size, desc, _driver, device) {
+  #packed(size, next, desc, _driver, device) {
     const places = [
       { from: desc, bytes: size * DESCRIPTOR },
       { from: device, bytes: 4 },
     ];
     let buffers = 0;
-    for (let slot = 0; slot < size; slot++) {
-      const { from, bytes, flags } = this.#packedDescriptor(desc + slot * DESCRIPTOR);
-      // Both bits alike: used, or never available.
-      if (((flags & AVAIL) !== 0) === ((flags & USED) !== 0)) continue;
+    let lap = (this.#packedDescriptor(desc + next * DESCRIPTOR).flags & AVAIL) !== 0;
+    for (let at = next; at < next + size; at++) {
+      if (at === size) lap = !lap;
+      const { from, bytes, flags } = this.#packedDescriptor(desc + (at % size) * DESCRIPTOR);
+      // Used, or not available in this lap.
+      if (((flags & AVAIL) !== 0) !== lap || ((flags & USED) !== 0) === lap) break;
       if (!(flags & NEXT)) buffers++;
       if (!(flags & INDIRECT)) {
         if (flags & WRITE) places.push({ from, bytes });
