@@ -28,7 +28,7 @@ const HANG_MS = 180_000;
 /** Folders of tests of the engine: what a mutant that survived its own tests meets next. */
 const ENGINE_TESTS = ["ring", "mem", "dma", "net", "host", "wakeup", "conformance", "model"];
 
-/** About the names of tests and the pages in docs/, which are no part of the copies. */
+/** About the names of tests, and not about what they test. */
 const NOT_ENGINE = "test/conformance/matrix.test.ts";
 
 const { values: options } = parseArgs({

@@ -16,6 +16,7 @@ const COPIED = [
   "assembly",
   "asconfig.json",
   "captures",
+  "docs",
   "src",
   "test",
   "package.json",
