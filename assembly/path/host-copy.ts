@@ -3,13 +3,14 @@
 
 import { POP_HEADER, SEGMENT, TOUCH_COPY, TOUCH_NONE, USED_RECORD } from "../abi";
 import { copyBytes } from "../mem/copy";
-import { writableBytes } from "../net/queue";
-import { bufferRead, bufferWritten } from "../ring/access";
+import { recordAfter, writableBytes } from "../net/queue";
+import { bufferRead } from "../ring/access";
 import { POP_READABLE } from "../ring/device";
 import { isLive } from "../ring/queue";
 import { VIRTIO_NET_HDR_NUM_BUFFERS } from "../spec";
 import { cpuCopy } from "./copies";
 import { hostSlot } from "./host-path";
+import { MOVE_CPU, scatter } from "./place-frame";
 import { deviceFinishAll, Port } from "./port";
 import { wireReadsHosts } from "./wire";
 
@@ -71,8 +72,7 @@ function gather(port: Port, segment: u32, readable: u32, to: u32): bool {
  */
 export function copySends(port: Port, count: u32): u32 {
   const host = port.host;
-  const device = port.device;
-  if (device.domain) return 0;
+  if (port.device.domain) return 0;
   const atOnce = host.hops == 1 && port.touch < TOUCH_COPY;
   const header = port.headerBytes;
   const most = min(count, port.placeLeft);
@@ -86,25 +86,15 @@ export function copySends(port: Port, count: u32): u32 {
     let from = load<u32>(cursor);
     const bytes = load<u32>(cursor, 4);
     const total = header + bytes;
-    const counts = load<u32>(record, 4);
     if (writableBytes(record) < total || bytes > port.frameMost) break;
     if (port.mergeable) store<u16>(from, 1, VIRTIO_NET_HDR_NUM_BUFFERS);
     if (!atOnce) from = copySource(port, from, bytes);
-    let segment = record + POP_HEADER + (counts & 0xffff) * SEGMENT;
-    const next = segment + (counts >> 16) * SEGMENT;
-    for (let rest = total; rest; segment += SEGMENT) {
-      const place = load<u32>(segment);
-      const part = min(load<u32>(segment, 4), rest);
-      copyBytes(place, from, part);
-      bufferWritten(changetype<u32>(device), place, part);
-      from += part;
-      rest -= part;
-    }
+    if (!scatter(port, MOVE_CPU, record, from, total)) break;
     store<u32>(used, load<u32>(record));
     store<u32>(used, total, 4);
     copiedBytes += bytes;
     used += USED_RECORD;
-    record = next;
+    record = recordAfter(record);
     cursor += SEGMENT;
   }
   port.placeNext = record;

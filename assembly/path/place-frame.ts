@@ -156,7 +156,7 @@ export function placeUse(port: Port, move: u32, record: u32, bytes: u32): void {
 
 /** Moves `bytes` from `from` into the writable elements of a popped buffer: the one place where bytes are moved. */
 @inline
-function scatter(port: Port, move: u32, record: u32, from: u32, bytes: u32): bool {
+export function scatter(port: Port, move: u32, record: u32, from: u32, bytes: u32): bool {
   let segment = record + POP_HEADER + (load<u32>(record, 4) & 0xffff) * SEGMENT;
   while (bytes) {
     const part = min(load<u32>(segment, 4), bytes);

@@ -26,6 +26,7 @@ export function bufferRead(queue: DeviceQueue, dma: u32, to: u32, bytes: u32): b
 }
 
 /** The device writes `bytes` from `from` to `dma`. False as for `bufferRead`. */
+@inline
 export function bufferWrite(queue: DeviceQueue, dma: u32, from: u32, bytes: u32): bool {
   const place = accessPlace(queue, dma, bytes, true);
   if (place == IOMMU_FAULT) return false;

@@ -142,9 +142,7 @@ export class NetworkCard {
     this.#net = new NetDevice(engine, {
       mac: this.mac,
       mtu: options.mtu,
-      features:
-        ALL &
-        ~(LEFT_OUT | (options.format === "packed" ? 0n : Features.RING_PACKED) | (options.without ?? 0n)),
+      features: ALL & ~leftOut(options),
       hold: true,
       coalesce: true,
       onTransmit: () => this.#frames.take((frame) => this.#frameSent(frame)),
@@ -279,6 +277,11 @@ export class NetworkCard {
   #forgetCode(): void {
     this.#written.take(this.#forgetPage);
   }
+}
+
+/** The features that are not offered. */
+function leftOut({ format = "split", without = 0n }: AttachOptions): bigint {
+  return LEFT_OUT | (format === "split" ? Features.RING_PACKED : 0n) | without;
 }
 
 function randomMac(): Uint8Array {
